@@ -1,0 +1,26 @@
+"""Shoal: one peer-to-peer node for Python.
+
+The public names are loaded when they are first asked for (PEP 562), so that
+`import shoal` costs next to nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from shoal.errors import ShoalError as ShoalError
+
+__version__ = "0.1.0"
+
+_HOMES = {  # public name -> the module that holds it
+    "ShoalError": "shoal.errors",
+}
+__all__ = ["ShoalError", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'shoal' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,1 @@
+"""Structured overlays: find by key.  Engines know no bytes, dialects decide nothing."""

@@ -1,0 +1,1 @@
+"""A secure stream between two peers."""

@@ -1,0 +1,1 @@
+"""Many streams on one connection: cores without I/O."""

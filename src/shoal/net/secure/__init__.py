@@ -1,0 +1,1 @@
+"""Who is at the other end, and nobody else listens: cores without I/O."""

@@ -1,0 +1,1 @@
+"""Call a named service."""

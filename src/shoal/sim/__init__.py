@@ -1,0 +1,1 @@
+"""A world in one process: public, for our tests and for everybody's."""

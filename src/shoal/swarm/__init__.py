@@ -1,0 +1,1 @@
+"""Many peers exchange the same content."""
