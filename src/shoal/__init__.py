@@ -8,14 +8,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from shoal.config import Config as Config
     from shoal.errors import ShoalError as ShoalError
 
 __version__ = "0.1.0"
 
 _HOMES = {  # public name -> the module that holds it
+    "Config": "shoal.config",
     "ShoalError": "shoal.errors",
 }
-__all__ = ["ShoalError", "__version__"]
+__all__ = ["Config", "ShoalError", "__version__"]
 
 
 def __getattr__(name: str) -> Any:

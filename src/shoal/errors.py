@@ -22,6 +22,8 @@ the command prints it before what was tried and what to do next.
 class ShoalError(Exception):
     """Something went wrong in Shoal."""
 
+    advice = ""  # what to do next, when whoever raises it knows better than its kind tells
+
 
 class ProtocolError(ShoalError):
     """The peer broke the rules of the protocol."""

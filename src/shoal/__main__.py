@@ -1,0 +1,7 @@
+"""The command, as `python -m shoal`."""
+
+import sys
+
+from shoal.cli.main import main
+
+sys.exit(main())

@@ -1,0 +1,28 @@
+"""The Config of a command: its flags over SHOAL_* over the settings file over the profile."""
+
+from argparse import Namespace
+from collections.abc import Iterable
+from typing import Any
+
+from shoal.config import Config
+from shoal.errors import UsageError
+
+KINDS: tuple[type, ...] = ()  # the settings classes of the services
+
+
+def load(args: Namespace, flags: Iterable[tuple[str, Any]] = ()) -> Config:
+    """`flags` are the command's own, as (setting, value); absent ones are None."""
+    given = {"profile": args.profile, "home": args.home, **dict(flags)}
+    told = {key: value for key, value in given.items() if value is not None}
+    return Config.load(KINDS, file=args.config, flags=told | pairs(args.set))
+
+
+def pairs(texts: Iterable[str]) -> dict[str, str]:
+    """The KEY=VALUE of each --set."""
+    found = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise UsageError(f"--set {text}: allowed is KEY=VALUE, such as profile=local")
+        found[key.strip()] = value
+    return found
