@@ -10,6 +10,7 @@
     ├── StorageError        a file could not be read or kept
     │   ├── DiskFullError
     │   ├── ReadOnlyError
+    │   ├── MissingError
     │   └── LockedError     another process uses this home
     └── ClosedError         the stream or connection has ended
         └── ResetError      and the other side cut it off
@@ -67,6 +68,10 @@ class DiskFullError(StorageError):
 
 class ReadOnlyError(StorageError):
     """The folder cannot be written."""
+
+
+class MissingError(StorageError):
+    """There is no such file or folder."""
 
 
 class LockedError(StorageError):
