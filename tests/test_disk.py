@@ -5,13 +5,13 @@ import inspect
 import os
 import tempfile
 import threading
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
+from tests.nobody import as_nobody
 
 import shoal.disk as real
 import shoal.sim.disk as simulated
@@ -342,19 +342,6 @@ def test_a_replace_that_fails_leaves_the_old_and_no_temporary(
         await disk.close()
 
     asyncio.run(body())
-
-
-@contextmanager
-def as_nobody() -> Iterator[None]:
-    """Root may write everywhere, so be somebody else."""
-    if os.geteuid():
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 def test_a_read_only_folder_is_named() -> None:
