@@ -2,6 +2,7 @@
 
     ShoalError
     ├── ProtocolError       the peer broke the rules
+    │   └── RefusedError    or said no, in its own words
     ├── UsageError          we did: a bad argument, a closed object
     │   └── ConfigError     a setting that cannot be used
     ├── UnreachableError    the world did: no address answered
@@ -28,6 +29,10 @@ class ShoalError(Exception):
 
 class ProtocolError(ShoalError):
     """The peer broke the rules of the protocol."""
+
+
+class RefusedError(ProtocolError):
+    """The other side refused."""
 
 
 class UsageError(ShoalError):
