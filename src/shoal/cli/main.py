@@ -25,6 +25,7 @@ from shoal.errors import UsageError
 
 COMMANDS = {  # name -> the module that holds it, and what it does
     "config": ("shoal.cli.config", "show each setting, its value and where it came from"),
+    "tracker": ("shoal.cli.tracker", "run a BitTorrent tracker, over HTTP and UDP"),
 }
 ENDINGS = """\
 exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found in time,
