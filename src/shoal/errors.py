@@ -13,8 +13,11 @@
     │   ├── ReadOnlyError
     │   ├── MissingError
     │   └── LockedError     another process uses this home
-    └── ClosedError         the stream or connection has ended
-        └── ResetError      and the other side cut it off
+    ├── ClosedError         the stream or connection has ended
+    │   └── ResetError      and the other side cut it off
+    └── SimulationError     a simulated run went wrong; it names the seed
+        ├── DeadlockError   everybody waits and nothing will happen any more
+        └── LivelockError   everybody runs and time stands still
 
 Errors say whose fault it was.  A docstring is the sentence that a user sees;
 the command prints it before what was tried and what to do next.
@@ -89,3 +92,15 @@ class ClosedError(ShoalError):
 
 class ResetError(ClosedError):
     """The other side cut the stream off."""
+
+
+class SimulationError(ShoalError):
+    """The simulated run went wrong."""
+
+
+class DeadlockError(SimulationError):
+    """Everybody waits, and nothing is left that could wake anybody."""
+
+
+class LivelockError(SimulationError):
+    """Callbacks run without end while the simulated time stands still."""
