@@ -433,8 +433,6 @@ class Yamux:
         channel.sink.ended(None)
 
     def _reset(self, channel: Channel, code: int, error: ShoalError | None) -> None:
-        if channel.dead:
-            return
         if channel.opened:
             self._frames.control(WINDOW_UPDATE, RST, channel.id, code)
         self._remove(channel)
