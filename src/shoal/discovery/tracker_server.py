@@ -178,8 +178,8 @@ class Tracker:
         self._asked[host] = asked + 1
 
     def _id(self, address: Address, now: float) -> int:
-        """A connection id that needs no table: nobody else can guess it (BEP 15)."""
-        word = f"{address[0]} {address[1]} {int(now / SLOT)}".encode()
+        """A connection id that needs no table, and that no other host can guess (BEP 15)."""
+        word = f"{address[0]} {int(now / SLOT)}".encode()
         return int.from_bytes(hmac.digest(self._secret, word, "sha256")[:8], "big")
 
 
