@@ -10,14 +10,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from shoal.config import Config as Config
     from shoal.errors import ShoalError as ShoalError
+    from shoal.peer.id import PeerId as PeerId
+    from shoal.peer.key import Key as Key
+    from shoal.peer.multiaddr import Multiaddr as Multiaddr
 
 __version__ = "0.1.0"
 
 _HOMES = {  # public name -> the module that holds it
     "Config": "shoal.config",
+    "Key": "shoal.peer.key",
+    "Multiaddr": "shoal.peer.multiaddr",
+    "PeerId": "shoal.peer.id",
     "ShoalError": "shoal.errors",
 }
-__all__ = ["Config", "ShoalError", "__version__"]
+__all__ = ["Config", "Key", "Multiaddr", "PeerId", "ShoalError", "__version__"]
 
 
 def __getattr__(name: str) -> Any:

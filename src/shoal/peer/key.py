@@ -126,6 +126,9 @@ class PrivateKey:
         return f"PrivateKey of {self.public!r}"
 
 
+Key = PrivateKey  # its public name: `shoal.Key`
+
+
 def generate_exchange(rng: "Random") -> X25519PrivateKey:
     """A key for one Diffie-Hellman agreement (Noise), repeatable like the others."""
     return X25519PrivateKey.from_private_bytes(rng.randbytes(32))
