@@ -1,0 +1,115 @@
+"""Whom to send to.
+
+A peer that downloads sends to those who send most to it (tit for tat), so that
+giving pays; one place goes to somebody by turns (optimistic unchoke), so that
+newcomers get a first piece and better partners are found.  A peer that has
+everything has no such measure: it favours those near their beginning, who
+then have something to trade, and near their end, who will soon be able to
+give, and passes its places round, so that nobody who only takes keeps one.
+
+Pure decisions over plain records.  Cohen, "Incentives build robustness in
+BitTorrent", section 3; Chow, Golubchik, Misra, "Improving BitTorrent: a simple
+approach" (who a seed should favour).
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from random import Random
+
+INTERVAL = 10.0  # seconds between decisions: long enough for TCP to reach its rate
+OPTIMISTIC_INTERVAL = 30.0  # seconds for which somebody is tried
+SLOTS = 8  # peers sent to at the same time, the optimistic one among them
+TURN = 60.0  # seconds after which a seed gives a place to the next
+NEWCOMER = 3.0  # how much likelier a new peer is tried than another
+
+
+@dataclass(slots=True)
+class Candidate:
+    """What the choker knows of a peer."""
+
+    key: int
+    interested: bool
+    unchoked: bool = False
+    received: float = 0.0  # bytes a second from it, over the last 20 s
+    sent: float = 0.0  # bytes a second to it
+    since: float = 0.0  # when it was last unchoked (or when it came)
+    progress: float = 0.0  # the part of the content that it has, 0 to 1
+    newcomer: bool = False
+    snubbing: bool = False  # sends nothing although asked
+    blameless: bool = True  # False: sent bad data; never tried
+
+
+def choose_downloading(peers: Iterable[Candidate], slots: int, optimistic: int | None) -> list[int]:
+    """Who sends most gets a place; the optimistic one has its own."""
+    wanting = [peer for peer in peers if peer.interested and peer.key != optimistic]
+    giving = [peer for peer in wanting if peer.received > 0 and not peer.snubbing]
+    giving.sort(key=lambda peer: (-peer.received, not peer.unchoked, peer.key))
+    return [peer.key for peer in giving[: max(slots, 0)]]
+
+
+def choose_seeding(peers: Iterable[Candidate], slots: int, now: float) -> list[int]:
+    """Beginners and finishers first; a place lasts for a turn."""
+    wanting = [peer for peer in peers if peer.interested and peer.blameless]
+    wanting.sort(key=lambda peer: _seed_rank(peer, now))
+    return [peer.key for peer in wanting[: max(slots, 0)]]
+
+
+def _seed_rank(peer: Candidate, now: float) -> tuple[bool, float, float, int]:
+    fresh_turn = peer.unchoked and now - peer.since < TURN
+    waited = -(now - peer.since) if not peer.unchoked else 0.0
+    ends = -abs(2 * peer.progress - 1)  # -1 at both ends, 0 in the middle
+    return (not fresh_turn, waited // TURN, ends, peer.key)
+
+
+def choose_optimistic(
+    peers: Sequence[Candidate], chosen: Iterable[int], rng: "Random"
+) -> int | None:
+    """Somebody who is not sent to, by chance; newcomers more likely."""
+    taken = frozenset(chosen)
+    open_to = [p for p in peers if p.interested and p.blameless and p.key not in taken]
+    if not open_to:
+        return None
+    weights = [NEWCOMER if peer.newcomer else 1.0 for peer in open_to]
+    return rng.choices(open_to, weights)[0].key
+
+
+class Choker:
+    """Keeps the optimistic place and its time; decides every INTERVAL."""
+
+    def __init__(self, rng: "Random", slots: int = SLOTS) -> None:
+        self.rng = rng
+        self.slots = slots
+        self.optimistic: int | None = None
+        self._changed = float("-inf")
+        self.deadline = float("-inf")
+
+    def decide(self, peers: Sequence[Candidate], *, seeding: bool, now: float) -> list[int]:
+        """The keys of all who are sent to from now on."""
+        self.deadline = now + INTERVAL
+        if seeding:
+            self.optimistic = None
+            return choose_seeding(peers, self.slots, now)
+        known = {peer.key for peer in peers if peer.interested}
+        if self.optimistic not in known or now - self._changed >= OPTIMISTIC_INTERVAL:
+            best = choose_downloading(peers, self.slots - 1, None)
+            self.optimistic = choose_optimistic(peers, best, self.rng)
+            self._changed = now
+        chosen = choose_downloading(peers, self.slots - 1, self.optimistic)
+        if self.optimistic is not None:
+            chosen.append(self.optimistic)
+        return self._filled(peers, chosen)
+
+    def _filled(self, peers: Sequence[Candidate], chosen: list[int]) -> list[int]:
+        """Places that nobody earned go to further ones by chance: an idle link helps no one."""
+        while len(chosen) < self.slots:
+            more = choose_optimistic(peers, chosen, self.rng)
+            if more is None:
+                break
+            chosen.append(more)
+        return chosen
+
+    def has_room(self, unchoked: int) -> bool:
+        return unchoked < self.slots
