@@ -1,0 +1,121 @@
+"""Calls that wait for their replies, and which of several addresses to call.
+
+A call is known by its number; it ends with its reply, at its deadline, or when
+the connection that carries it closes.  Of the addresses of a service two are
+drawn by chance and the one with fewer calls under way is taken: nearly as good
+as knowing every load, and no herd runs to the same one ("the power of two
+choices", Mitzenmacher 2001).
+
+A call may be tried elsewhere when it cannot have been executed (it was not
+sent) or when executing it twice does no harm (it is idempotent).
+"""
+
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass, field
+from heapq import heapify, heappop, heappush
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from shoal.errors import LimitError
+
+if TYPE_CHECKING:
+    from random import Random
+
+PENDING_MAX = 100_000  # calls of one client that wait at once
+SLACK = 64  # ended calls that may stand in the heap before it is built anew
+ADDRESSES_MAX = 1000  # of one service
+REFUSED_FOR = 30.0  # seconds an address that refused us is chosen only when all others did
+
+Call = TypeVar("Call")
+
+
+@dataclass(slots=True)
+class _Waiting(Generic[Call]):
+    call: Call
+    carrier: Hashable
+    deadline: float
+
+
+class Pending(Generic[Call]):
+    """The calls that wait, by number."""
+
+    def __init__(self, most: int = PENDING_MAX) -> None:
+        self._most = most
+        self._waiting: dict[str, _Waiting[Call]] = {}
+        self._heap: list[tuple[float, str]] = []
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def deadline(self) -> float | None:
+        """When `expired` has something to say."""
+        while self._heap and self._heap[0][1] not in self._waiting:
+            heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
+
+    def add(self, number: str, call: Call, carrier: Hashable, deadline: float) -> None:
+        if len(self._waiting) >= self._most:
+            raise LimitError(f"{self._most} calls wait for replies already")
+        self._waiting[number] = _Waiting(call, carrier, deadline)
+        heappush(self._heap, (deadline, number))
+        if len(self._heap) > 2 * len(self._waiting) + SLACK:
+            self._heap = [(each.deadline, key) for key, each in self._waiting.items()]
+            heapify(self._heap)
+
+    def take(self, number: str) -> Call | None:
+        """The call that this reply ends; None for a stranger's or one that ended before."""
+        waiting = self._waiting.pop(number, None)
+        return waiting.call if waiting else None
+
+    def expired(self, now: float) -> list[Call]:
+        ended = []
+        while (first := self.deadline) is not None and first <= now:
+            ended.append(self._waiting.pop(heappop(self._heap)[1]).call)
+        return ended
+
+    def lost(self, carrier: Hashable) -> list[Call]:
+        """The calls on a connection that closed: nobody will answer them."""
+        numbers = [key for key, each in self._waiting.items() if each.carrier == carrier]
+        return [self._waiting.pop(number).call for number in numbers]
+
+
+@dataclass(slots=True)
+class Destination:
+    """One address of a service."""
+
+    address: str
+    load: int = 0  # our calls under way there
+    refused_until: float = 0.0
+
+
+@dataclass(slots=True)
+class Destinations:
+    """The addresses of one service, as the last lookup named them."""
+
+    known: dict[str, Destination] = field(default_factory=dict)
+
+    def learn(self, addresses: Iterable[str]) -> None:
+        """Those that are named no more are forgotten, once their calls have ended."""
+        named = dict.fromkeys(list(addresses)[:ADDRESSES_MAX])
+        busy = [each for each in self.known.values() if each.load]
+        kept = {**named, **dict.fromkeys(each.address for each in busy)}
+        self.known = {name: self.known.get(name) or Destination(name) for name in kept}
+
+    def choose(self, rng: "Random", now: float, tried: Iterable[str] = ()) -> Destination | None:
+        """One that has not been tried; None when there is none left."""
+        avoid = set(tried)
+        left = [each for each in self.known.values() if each.address not in avoid]
+        good = [each for each in left if each.refused_until <= now] or left
+        if not good:
+            return None
+        pair = rng.sample(good, 2) if len(good) > 1 else good
+        return min(pair, key=lambda each: each.load)
+
+    def refused(self, address: str, now: float) -> None:
+        if address in self.known:
+            self.known[address].refused_until = now + REFUSED_FOR
+
+
+def may_retry(*, sent: bool, idempotent: bool) -> bool:
+    """Whether trying a failed call elsewhere cannot execute it twice to anyone's harm."""
+    return idempotent or not sent
