@@ -1,4 +1,9 @@
-# make demo, test, fuzz, interop, bench, docs: each makes .venv first.
+# Each target makes .venv first; nothing but python3 (3.11 or later, with venv) and make is needed.
+#   demo      Shoal at work, in this terminal
+#   test      format, lint, types, import contracts and every test that needs no other program
+#   fuzz      mutated inputs for every decoder
+#   interop   against independent programs, which are installed under .interop/
+#   bench     each claim's table, the rival measured in the same call
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -22,7 +27,8 @@ interop: .venv/.ready
 	$(BIN)/python -m tests.interop
 
 bench: .venv/.ready
+	$(BIN)/python -m tests.interop.install
 	$(BIN)/python -m bench
 
 clean:
-	rm -rf .venv .interop .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .interop .mypy_cache .ruff_cache .hypothesis .import_linter_cache
