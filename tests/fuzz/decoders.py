@@ -1,0 +1,61 @@
+"""Every decoder that takes bytes from strangers, one line each: name, callable, seed corpus.
+
+The callable gets `bytes` or a `memoryview` and may raise ProtocolError, nothing
+else.  Seeds are a few good inputs of different shapes; a shape that no seed has
+will hardly be found.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from tests.fuzz import seeds
+
+from shoal.codec import bencode, multibase, multihash, varint
+from shoal.codec.buffer import Buffer
+from shoal.peer.id import PeerId
+from shoal.peer.key import PrivateKey, PublicKey
+from shoal.peer.multiaddr import Multiaddr
+from shoal.peer.record import PeerRecord
+
+
+class Decoder(NamedTuple):
+    """A row of the table."""
+
+    name: str
+    call: Callable[[bytes | memoryview], object]
+    seeds: tuple[bytes, ...]
+
+
+def text(call: Callable[[str], object]) -> Callable[[bytes | memoryview], object]:
+    """For a decoder that takes str: half the inputs are Latin letters, half any characters."""
+    return lambda data: call(bytes(data).decode("utf-8" if len(data) % 2 else "latin-1", "replace"))
+
+
+def frames(data: bytes | memoryview) -> None:
+    buffer = Buffer(1000)
+    for byte in data:
+        buffer.append(bytes((byte,)))
+        while varint.take_frame(buffer, 300) is not None:
+            pass
+
+
+DECODERS = (
+    Decoder("varint", varint.decode, seeds.VARINTS),
+    Decoder("frames", frames, seeds.FRAMES),
+    Decoder("bencode", bencode.decode, seeds.BENCODE),
+    Decoder("bencode-lenient", lambda data: bencode.decode(data, lenient=True), seeds.BENCODE),
+    Decoder("bencode-prefix", bencode.decode_prefix, seeds.BENCODE),
+    Decoder("bencode-raw", lambda data: bencode.raw(data, b"a", b"id"), seeds.BENCODE),
+    Decoder("protobuf", seeds.Everything.decode, seeds.MESSAGES),
+    Decoder("multibase", text(multibase.decode), seeds.MULTIBASE),
+    Decoder("multihash", multihash.decode, seeds.MULTIHASHES),
+    Decoder("public-key", PublicKey.decode, seeds.PUBLIC_KEYS),
+    Decoder("private-key", PrivateKey.decode, seeds.PRIVATE_KEYS),
+    Decoder("peer-id", PeerId, seeds.PEER_IDS),
+    Decoder("peer-id-key", lambda data: PeerId(data).public_key, seeds.PEER_IDS),
+    Decoder("peer-id-text", text(PeerId.parse), seeds.PEER_ID_TEXTS),
+    Decoder("multiaddr", Multiaddr.decode, seeds.MULTIADDRS),
+    Decoder("multiaddr-text", text(Multiaddr.parse), seeds.MULTIADDR_TEXTS),
+    Decoder("peer-record", PeerRecord.open, seeds.RECORDS),
+)
+BY_NAME = {decoder.name: decoder for decoder in DECODERS}
