@@ -14,6 +14,7 @@ have more, which the wire looks for once:
     full                                     true: read no more until the next `wake`
     pause_writing(), resume_writing()        the other side does not keep up / does again
     ended(now)                               the other side has finished; we may still send
+    connected(now)                           the pipe is open
 
 Whoever makes a core send something outside `receive`, `filled` and `tick` calls
 `wake` afterwards.  Views given to a core are valid until it returns.
@@ -24,7 +25,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Any, Protocol, cast
 
-from shoal.errors import ClosedError, LimitError, ProtocolError, ResetError
+from shoal.errors import ClosedError, LimitError, ProtocolError, ResetError, ShoalError
 
 READ_SIZE = 256 * 1024  # bytes that one system call may bring; four Noise records
 SPARE_BUFFERS = 4  # kept by a pool; a loop needs one, and more only while frames are incomplete
@@ -170,6 +171,13 @@ class Wire(asyncio.BufferedProtocol):
             self._transport.abort()
             return
         self._transport.set_write_buffer_limits(self.settings.out_high, self.settings.out_low)
+        connected = getattr(self._core, "connected", None)
+        if connected is not None:
+            try:
+                connected(self._heard)
+            except ShoalError as error:
+                self.fail(error)
+                return
         self._flush()
         self._arm()
 
@@ -247,7 +255,7 @@ class Wire(asyncio.BufferedProtocol):
             if self._kept:
                 self._load()
             self._consume(now)
-        except ProtocolError as error:
+        except ShoalError as error:
             self.fail(error)
         finally:
             self._pumping = False
@@ -362,7 +370,7 @@ class Wire(asyncio.BufferedProtocol):
 
     def wake(self) -> None:
         """The core has something to send, or can take more: at the end of this tick."""
-        if not self._waking and not self.ended:
+        if not self._waking and not self._pumping and not self.ended:
             self._waking = True
             self._loop.call_soon(self._awake)
 
@@ -436,7 +444,7 @@ class Wire(asyncio.BufferedProtocol):
         if due is not None and due <= now:
             try:
                 self._core.tick(now)
-            except ProtocolError as error:
+            except ShoalError as error:
                 self.fail(error)
                 return
             self._flush()

@@ -1,0 +1,183 @@
+"""Two hosts talk: listen, dial, open, handle."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+import uvloop
+from tests.net.hosts import make_host
+
+from shoal.errors import ResetError, UnreachableError, UsageError
+from shoal.net.host import Host
+from shoal.net.identify import PING
+from shoal.net.introduction import ping
+from shoal.net.stream import Stream
+
+LOOPS: list[Any] = [asyncio.new_event_loop, uvloop.new_event_loop]
+
+
+async def echo(stream: Stream) -> None:
+    while data := await stream.read():
+        await stream.write(data)
+
+
+def run(case: Callable[[Host, Host], Awaitable[None]], loop: Any = None, **settings: Any) -> None:
+    """Two hosts, the second of which listens and echoes."""
+
+    async def both() -> None:
+        async with asyncio.timeout(15), make_host(1) as a, make_host(2, **settings) as b:
+            b.handle("/echo", echo)
+            await b.listen("/ip4/127.0.0.1/tcp/0")
+            await case(a, b)
+        await check_nothing_is_left()
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(both())
+
+
+async def check_nothing_is_left() -> None:
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_stream_carries_bytes_both_ways(loop: Any) -> None:
+    async def case(a: Host, b: Host) -> None:
+        stream = await a.open(b.addresses, "/echo")
+        await stream.write(b"hello")
+        assert await stream.readexactly(5) == b"hello"
+        await stream.close_write()
+        assert await stream.read() == b""
+        assert (stream.peer, stream.protocol) == (b.id, "/echo")
+
+    run(case, loop)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_much_more_than_a_window_is_echoed(loop: Any) -> None:
+    async def case(a: Host, b: Host) -> None:
+        stream = await a.open(b.addresses[0], "/echo")
+        data = bytes(range(256)) * 40_000
+
+        async def send() -> None:
+            await stream.write(data)
+            await stream.close_write()
+
+        sending = asyncio.ensure_future(send())
+        assert await stream.readexactly(len(data)) == data
+        await sending
+
+    run(case, loop)
+
+
+def test_identify_tells_protocols_and_addresses() -> None:
+    async def case(a: Host, b: Host) -> None:
+        connection = await a.dial(b.addresses[0])
+        await a.introduction.wait(connection)  # type: ignore[attr-defined]
+        assert connection.protocols is not None
+        assert "/echo" in connection.protocols
+        assert [one.with_peer(b.id) for one in a._book.addresses(b.id, 0)] == b.addresses  # type: ignore[union-attr]
+        other = b.connection(a.id)
+        assert other is not None
+        await b.introduction.wait(other)  # type: ignore[attr-defined]
+        assert other.protocols is not None
+
+    run(case)
+
+
+def test_ping_comes_back() -> None:
+    async def case(a: Host, b: Host) -> None:
+        async with await a.open(b.addresses[0], PING) as stream:
+            for _ in range(3):
+                assert await ping(stream, a.offer.rng) > 0
+
+    run(case)
+
+
+def test_a_second_dial_uses_the_connection_that_stands() -> None:
+    async def case(a: Host, b: Host) -> None:
+        first, second = await asyncio.gather(a.dial(b.addresses[0]), a.dial(b.addresses[0]))
+        assert first is second
+        assert await a.dial(b.id) is first
+        assert len(b.connections) == 1
+
+    run(case)
+
+
+def test_a_refused_dial_gives_a_reason_for_each_address() -> None:
+    async def case(a: Host, b: Host) -> None:
+        nobody = "/ip4/127.0.0.1/tcp/1"
+        strange = "/ip4/127.0.0.1/udp/1/quic-v1"
+        where = [type(b.addresses[0]).parse(text) for text in (nobody, strange)]
+        with pytest.raises(UnreachableError) as caught:
+            await a.dial(where)
+        assert sorted(caught.value.reasons) == [nobody, strange]
+        with pytest.raises(UsageError):
+            await a.dial(a.id)
+
+    run(case)
+
+
+def test_another_peer_at_the_address_is_refused() -> None:
+    async def case(a: Host, b: Host) -> None:
+        wrong = b.addresses[0].without_peer().with_peer(make_host(3).id)
+        with pytest.raises(UnreachableError, match=r"another|expected|other"):
+            await a.dial(wrong)
+        assert a.connections == []
+
+    run(case)
+
+
+def test_an_unknown_protocol_is_refused_and_the_connection_stays() -> None:
+    async def case(a: Host, b: Host) -> None:
+        with pytest.raises(Exception, match="/nothing"):
+            await a.open(b.addresses[0], "/nothing")
+        stream = await a.open(b.id, ["/nothing", "/echo"])
+        assert stream.protocol == "/echo"
+
+    run(case)
+
+
+def test_a_handler_that_fails_resets_its_stream_only() -> None:
+    async def case(a: Host, b: Host) -> None:
+        async def fail(stream: Stream) -> None:
+            raise UsageError("on purpose")
+
+        b.handle("/fail", fail)
+        stream = await a.open(b.addresses[0], "/fail")
+        with pytest.raises(ResetError):
+            await stream.read()
+        async with await a.open(b.id, "/echo") as good:
+            await good.write(b"x")
+            assert await good.read() == b"x"
+
+    run(case)
+
+
+def test_simultaneous_dials_become_one_connection() -> None:
+    async def case(a: Host, b: Host) -> None:
+        await a.listen("/ip4/127.0.0.1/tcp/0")
+        await asyncio.gather(a.dial(b.addresses[0]), b.dial(a.addresses[0]))
+        await asyncio.sleep(1.5)
+        assert (len(a.connections), len(b.connections)) == (1, 1)
+        async with await b.open(a.id, PING) as stream:
+            await ping(stream, b.offer.rng)
+
+    run(case)
+
+
+def test_closing_tells_the_other_side() -> None:
+    async def case(a: Host, b: Host) -> None:
+        stream = await a.open(b.addresses[0], "/echo")
+        await a.aclose()
+        await a.aclose()
+        with pytest.raises(UsageError):
+            await a.dial(b.id)
+        with pytest.raises(Exception, match=r"ended|closed"):
+            await stream.write(b"x")
+        while b.connections:  # noqa: ASYNC110 the other side's end has no event
+            await asyncio.sleep(0.01)
+
+    run(case)
