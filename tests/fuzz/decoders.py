@@ -8,10 +8,11 @@ will hardly be found.
 from collections.abc import Callable
 from typing import NamedTuple
 
-from tests.fuzz import seeds
+from tests.fuzz import net, seeds
 
 from shoal.codec import bencode, multibase, multihash, varint
 from shoal.codec.buffer import Buffer
+from shoal.net.secure import certificate
 from shoal.peer.id import PeerId
 from shoal.peer.key import PrivateKey, PublicKey
 from shoal.peer.multiaddr import Multiaddr
@@ -57,5 +58,16 @@ DECODERS = (
     Decoder("multiaddr", Multiaddr.decode, seeds.MULTIADDRS),
     Decoder("multiaddr-text", text(Multiaddr.parse), seeds.MULTIADDR_TEXTS),
     Decoder("peer-record", PeerRecord.open, seeds.RECORDS),
+    Decoder("multistream-dialer", net.dialer, net.DIALERS),
+    Decoder("multistream-listener", net.listener, net.LISTENERS),
+    Decoder("noise-initiator", net.noise_initiator, net.NOISE_INITIATOR),
+    Decoder("noise-responder", net.noise_responder, net.NOISE_RESPONDER),
+    Decoder("noise-payload", net.noise_payload, net.PAYLOADS),
+    Decoder("noise-hybrid", net.post_quantum, net.POST_QUANTUM),
+    Decoder("noise-records", net.records, net.RECORDS),
+    Decoder("tls", net.tls, net.TLS),
+    Decoder("tls-extension", certificate.decode_extension, net.EXTENSIONS),
+    Decoder("yamux", net.yamux, net.YAMUX),
+    Decoder("mplex", net.mplex, net.MPLEX),
 )
 BY_NAME = {decoder.name: decoder for decoder in DECODERS}
