@@ -95,6 +95,7 @@ class Host:
         "nat",
         "network",
         "number",
+        "power",
         "routes_for",
         "streams",
         "uplink",
@@ -116,6 +117,7 @@ class Host:
         self.downlink: Pipe | None = None
         self.clock: Clock | None = None
         self.disk: Any = None  # whoever builds the world puts one in
+        self.power: Callable[[Host, bool], None] | None = None  # told of crashes and restarts
         # sockets by port; None until the first, for most of ten thousand hosts have few
         self.datagrams: dict[int, list[DatagramTransport]] | None = None
         self.listeners: dict[int, list[Listener]] | None = None
@@ -191,11 +193,15 @@ class Host:
         for outcome in life.awaited:
             if not outcome.done():
                 outcome.set_exception(SimulationError(f"host {self.name} crashed"))
+        if self.power is not None:
+            self.power(self, False)
 
     def restart(self) -> None:
         """Boot again, with nothing but the disk."""
         if not self.alive:
             self.life = Life(self)
+            if self.power is not None:
+                self.power(self, True)
 
     def skew(self, offset: float = 0.0, rate: float = 1.0) -> None:
         """Set this host's clock `offset` seconds off, running `rate` times too fast."""

@@ -28,7 +28,7 @@ from random import Random
 from typing import Any, TypeVar, TypeVarTuple
 from weakref import WeakValueDictionary
 
-from shoal.errors import DeadlockError, LivelockError
+from shoal.errors import DeadlockError, LivelockError, SimulationError
 from shoal.sim import connect, resolve
 from shoal.sim.handle import SimFuture, SimHandle, SimTask, SimTimerHandle
 from shoal.sim.host import LIFE, Life
@@ -50,6 +50,7 @@ class SimLoop(asyncio.AbstractEventLoop):
 
     def __init__(self, seed: int = 0, *, shuffle: bool = False, trace: bool = True):
         self.seed = seed
+        self.limit = float("inf")  # the run fails when time would pass this
         self.now = START  # true time; time() is what the running host's clock shows
         self.rng = Random(f"loop {seed}")
         self.shuffle = shuffle  # same-time events in an order drawn from the seed
@@ -114,6 +115,8 @@ class SimLoop(asyncio.AbstractEventLoop):
                 raise self._named(DeadlockError("nobody can run and nothing will happen"))
             when, _, function, args = heappop(heap)
             if when > self.now:
+                if when > self.limit:
+                    raise self._named(SimulationError("it did not end in time"))
                 self.now = when
                 busy = 0
             self.events += 1
@@ -240,6 +243,11 @@ class SimLoop(asyncio.AbstractEventLoop):
             if life is not None and life.host.clock is not None:
                 return life.host.clock.read(self.now)
         return self.now
+
+    @property
+    def waiting(self) -> int:
+        """Timers and packets that are still to come."""
+        return len(self._heap)
 
     def post(self, when: float, function: Callable[..., object], args: tuple[Any, ...]) -> None:
         """Call a function at a true time, outside of any host: what the network lives on."""
