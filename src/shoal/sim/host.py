@@ -189,7 +189,8 @@ class Host:
         self.epoch += 1
         self._context = None
         self.network.unplug(self)
-        self.loop.bury(life)
+        self.loop.bury(life.tasks)
+        life.tasks.clear()
         for outcome in life.awaited:
             if not outcome.done():
                 outcome.set_exception(SimulationError(f"host {self.name} crashed"))

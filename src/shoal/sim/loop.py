@@ -20,7 +20,7 @@ import threading
 import warnings
 from asyncio import events
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextvars import Context, copy_context
 from heapq import heapify, heappop, heappush
 from itertools import count
@@ -31,7 +31,7 @@ from weakref import WeakValueDictionary
 from shoal.errors import DeadlockError, LivelockError, SimulationError
 from shoal.sim import connect, resolve
 from shoal.sim.handle import SimFuture, SimHandle, SimTask, SimTimerHandle
-from shoal.sim.host import LIFE, Life
+from shoal.sim.host import LIFE
 from shoal.sim.network import Network
 
 START = 1000.0  # seconds; some code takes a clock of 0 for "not set"
@@ -214,13 +214,12 @@ class SimLoop(asyncio.AbstractEventLoop):
 
     # The dead
 
-    def bury(self, life: Life) -> None:
+    def bury(self, tasks: Iterable[asyncio.Task[Any]]) -> None:
         """Keep the tasks of an ended life from being finalised while the world runs."""
-        for task in life.tasks:
+        for task in tasks:
             if not task.done():
                 task._log_destroy_pending = False  # type: ignore[attr-defined]
                 self._graveyard.append(task)
-        life.tasks.clear()
 
     def _empty_graveyard(self) -> None:
         """After the end of the world the frames of the dead may go, quietly."""
