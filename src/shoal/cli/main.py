@@ -24,6 +24,8 @@ from shoal.cli.output import Output
 from shoal.errors import UsageError
 
 COMMANDS = {  # name -> the module that holds it, and what it does
+    "demo": ("shoal.cli.demo", "watch a rumour cross a simulated network, twice the same"),
+    "lab": ("shoal.cli.lab", "run simulated worlds again: shoal lab replay"),
     "config": ("shoal.cli.config", "show each setting, its value and where it came from"),
     "tracker": ("shoal.cli.tracker", "run a BitTorrent tracker, over HTTP and UDP"),
 }

@@ -66,6 +66,7 @@ class SimDisk:
         self.steps = 0  # made so far
         self.cut_after: int | None = None  # the power goes after so many more steps
         self.when_cut: Callable[[], None] | None = None  # what else goes then: the host
+        self.watch: Callable[[int], None] | None = None  # told the number of each step
         self._tree = Tree()
         self._room = 0
         self._locks: dict[str, Lock] = {}
@@ -222,6 +223,8 @@ class SimDisk:
                 if undo is not None and isinstance(error, StorageError):
                     undo()
                 self._end(life)
+                if isinstance(error, PowerCut) and self.when_cut is not None:
+                    return  # whoever waits is as dead as the disk
                 if not future.done():
                     future.set_exception(error)
                 return
@@ -259,6 +262,8 @@ class SimDisk:
         if self.cut_after is not None:
             self.cut_after -= 1
         self.steps += 1
+        if self.watch is not None:
+            self.watch(self.steps)
 
     # The steps.
 
