@@ -12,6 +12,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 
 from tests.fuzz.decoders import BY_NAME, DECODERS
 from tests.fuzz.run import FOUND, Failure, Outcome, found, run_watched, try_one
+from tests.tally import Tally, append
 
 INPUTS = 200_000  # a decoder
 PART = 25_000  # inputs that one process tries at a time
@@ -30,8 +31,10 @@ def main() -> int:
         outcomes[name].add(outcome)
     for name, outcome in outcomes.items():
         report(name, outcome)
-    failed = sum(bool(outcome.failures) for outcome in outcomes.values())
-    sys.stdout.write(f"{len(outcomes) - failed} passed, {failed} failed\n")
+    failed = [f"fuzz {name}" for name, outcome in outcomes.items() if outcome.failures]
+    total = Tally(len(outcomes) - len(failed), failed)
+    append(total)
+    sys.stdout.write(f"{total}\n")
     return 1 if failed else 0
 
 

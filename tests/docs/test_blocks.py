@@ -1,0 +1,63 @@
+"""What the documentation shows does what it says: every Python block runs."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.docs.surroundings import ROOT, environment
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\((?!http)([^)#]+)")
+MAPPED = re.compile(r"`([a-z_0-9/]+\.py)`")
+
+
+def blocks() -> Iterator[tuple[str, str]]:
+    for page in PAGES:
+        text = page.read_text()
+        for found in BLOCK.finditer(text):
+            line = text.count("\n", 0, found.start()) + 1
+            yield f"{page.relative_to(ROOT)}:{line}", found[1]
+
+
+BLOCKS = dict(blocks())
+
+
+def run(file: Path, folder: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "tests.docs.block", str(file)],
+        env={**os.environ, **environment(folder)},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", BLOCKS)
+def test_every_python_block_runs(where: str, tmp_path: Path) -> None:
+    file = tmp_path / "block.py"
+    file.write_text(BLOCKS[where])
+    run(file, tmp_path)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    targets = LINK.findall(page.read_text())
+    assert [name for name in targets if not (page.parent / name).exists()] == []
+
+
+def test_the_map_names_only_what_is_there() -> None:
+    names = MAPPED.findall((ROOT / "docs/map.md").read_text())
+    assert len(names) > 20
+    assert [name for name in names if not (ROOT / "src/shoal" / name).exists()] == []
+
+
+def test_the_readme_fits_on_one_screen() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 70

@@ -1,0 +1,53 @@
+"""Every example runs and prints what it promises."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from tests.docs.surroundings import ROOT, environment
+from tests.interop.children import Child
+
+EXAMPLES = sorted(path.name for path in (ROOT / "examples").glob("*.py"))
+
+
+@dataclass(frozen=True)
+class Run:
+    """How an example is run: after which others, and what it prints when it works."""
+
+    prints: str = ""  # a regular expression; an example that prints it may go on for ever
+    after: tuple[str, ...] = ()  # examples that must be running
+    arguments: tuple[str, ...] = ()  # {0} is what the first group of `prints` of the first found
+
+
+RUNS: dict[str, Run] = {}  # those that do not simply run to their end
+
+
+@contextmanager
+def running(name: str, folder: Path) -> Iterator[Child]:
+    """The example as a child that has printed what it promises, those it needs before it."""
+    how = RUNS.get(name, Run())
+    with ExitStack() as stack:
+        first = [stack.enter_context(running(needed, folder)) for needed in how.after]
+        found = [child.match[1] for child in first if child.match and child.match.groups()]
+        arguments = [argument.format(*found) for argument in how.arguments]
+        place = folder / name
+        place.mkdir()
+        command = [sys.executable, "-W", "error", str(ROOT / "examples" / name), *arguments]
+        yield stack.enter_context(
+            Child(command, ready=how.prints, folder=place, environment=environment(place))
+        )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_every_example_runs(name: str, tmp_path: Path) -> None:
+    with running(name, tmp_path) as child:
+        if name not in RUNS or not RUNS[name].prints:
+            assert child.wait() == 0, child.log
+
+
+def test_the_table_of_runs_names_examples() -> None:
+    assert set(RUNS) <= set(EXAMPLES)
