@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from shoal.config import Config as Config
     from shoal.errors import ShoalError as ShoalError
+    from shoal.node import Node as Node
     from shoal.peer.id import PeerId as PeerId
     from shoal.peer.key import Key as Key
     from shoal.peer.multiaddr import Multiaddr as Multiaddr
@@ -20,10 +21,11 @@ _HOMES = {  # public name -> the module that holds it
     "Config": "shoal.config",
     "Key": "shoal.peer.key",
     "Multiaddr": "shoal.peer.multiaddr",
+    "Node": "shoal.node",
     "PeerId": "shoal.peer.id",
     "ShoalError": "shoal.errors",
 }
-__all__ = ["Config", "Key", "Multiaddr", "PeerId", "ShoalError", "__version__"]
+__all__ = ["Config", "Key", "Multiaddr", "Node", "PeerId", "ShoalError", "__version__"]
 
 
 def __getattr__(name: str) -> Any:

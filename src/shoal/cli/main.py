@@ -27,7 +27,10 @@ COMMANDS = {  # name -> the module that holds it, and what it does
     "demo": ("shoal.cli.demo", "watch a rumour cross a simulated network, twice the same"),
     "lab": ("shoal.cli.lab", "run simulated worlds again: shoal lab replay"),
     "config": ("shoal.cli.config", "show each setting, its value and where it came from"),
+    "id": ("shoal.cli.node", "show the id of the node of this home"),
+    "ping": ("shoal.cli.node", "measure the round trip to a peer"),
     "tracker": ("shoal.cli.tracker", "run a BitTorrent tracker, over HTTP and UDP"),
+    "up": ("shoal.cli.node", "run a node"),
 }
 ENDINGS = """\
 exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found in time,

@@ -2,19 +2,23 @@
 
 from argparse import Namespace
 from collections.abc import Iterable
+from importlib import import_module
 from typing import Any
 
 from shoal.config import Config
 from shoal.errors import UsageError
 
-KINDS: tuple[type, ...] = ()  # the settings classes of the services
+
+def kinds() -> tuple[type, ...]:
+    """The settings classes of the services, which the composition root knows."""
+    return import_module("shoal.node").SETTINGS  # type: ignore[no-any-return]
 
 
 def load(args: Namespace, flags: Iterable[tuple[str, Any]] = ()) -> Config:
     """`flags` are the command's own, as (setting, value); absent ones are None."""
     given = {"profile": args.profile, "home": args.home, **dict(flags)}
     told = {key: value for key, value in given.items() if value is not None}
-    return Config.load(KINDS, file=args.config, flags=told | pairs(args.set))
+    return Config.load(kinds(), file=args.config, flags=told | pairs(args.set))
 
 
 def pairs(texts: Iterable[str]) -> dict[str, str]:

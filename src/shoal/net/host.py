@@ -10,7 +10,7 @@ it fails.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, Protocol, Self, cast
@@ -52,6 +52,8 @@ class Book(Protocol):
 
     def addresses(self, peer: PeerId, now: float, /) -> list[Multiaddr]: ...
 
+    def protocols(self, peer: PeerId, /) -> Container[str]: ...
+
 
 class Host:
     """Connections and the streams on them."""
@@ -67,6 +69,7 @@ class Host:
         wires: WireSettings | None = None,
         allows: Callable[[str], bool] = lambda host: True,
         book: Book | None = None,
+        known_only: Sequence[str] = (),
     ) -> None:
         self.id = PeerId.of(offer.key.public)
         self.offer = offer
@@ -78,6 +81,7 @@ class Host:
         self.closed = False
         self._allows = allows  # whether a host may be dialled and listened on
         self._book = book
+        self._known_only = known_only  # security protocols proposed only to whom names them
         self._wires = wires or WireSettings()
         self._buffers = Buffers()
         self._listening: list[Listening] = []
@@ -320,7 +324,12 @@ class Host:
         return peers[0] if peers else None, addresses
 
     def _preferred(self, peer: PeerId | None) -> list[str]:
-        return list(self.offer.securities)
+        known: Container[str] = ()
+        if peer is not None and self._book is not None:
+            known = self._book.protocols(peer)
+        return [
+            name for name in self.offer.securities if name not in self._known_only or name in known
+        ]
 
     async def open(self, target: Target, protocols: str | Sequence[str]) -> Stream:
         """A stream to a peer for the first of these protocols that it speaks."""

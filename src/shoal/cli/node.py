@@ -1,0 +1,95 @@
+"""shoal up, shoal ping and shoal id: a node, and who it is."""
+
+import asyncio
+from argparse import ArgumentParser, Namespace
+from random import Random, SystemRandom
+from statistics import median
+
+from shoal.cli.output import Output
+from shoal.cli.settings import load
+from shoal.disk import Disk
+from shoal.errors import NotFoundError, UsageError
+from shoal.home import IDENTITY_VERSION, Home
+from shoal.net.identify import PING
+from shoal.net.introduction import ping as measure
+from shoal.net.stream import Stream
+from shoal.node import Node
+from shoal.peer.id import PeerId
+from shoal.peer.key import PrivateKey
+
+PINGS_MAX = 1_000_000
+
+
+def configure(parser: ArgumentParser) -> None:
+    """The arguments of the three, told apart by the program's name."""
+    name = parser.prog.split()[-1]
+    if name == "up":
+        parser.add_argument(
+            "--listen", action="append", metavar="ADDRESS", help="accept connections here"
+        )
+    elif name == "ping":
+        parser.add_argument("address", help="of a peer: /ip4/.../tcp/.../p2p/ID")
+        parser.add_argument("--count", type=int, default=4, metavar="N", help="pings to send")
+        parser.add_argument(
+            "--timeout", type=float, default=10.0, metavar="SECONDS", help="for the next answer"
+        )
+
+
+async def run(args: Namespace, output: Output) -> int:
+    commands = {"up": up, "ping": ping, "id": show_id}
+    return await commands[args.command](args, output)
+
+
+async def up(args: Namespace, output: Output) -> int:
+    """Run a node until a signal ends it."""
+    async with Node(load(args), keep=True, listen=args.listen) as node:
+        addresses = [str(address) for address in node.addresses]
+        lines = [f"node {node.id} is up", *(f"  {address}" for address in addresses)]
+        output.ready({"id": str(node.id), "addresses": addresses}, "\n".join(lines))
+        await asyncio.get_running_loop().create_future()
+    return 0
+
+
+async def ping(args: Namespace, output: Output) -> int:
+    if not 1 <= args.count <= PINGS_MAX:
+        raise UsageError(f"--count is 1 to {PINGS_MAX}")
+    trips: list[float] = []
+    async with Node(load(args), listen=[]) as node:
+        async with asyncio.timeout(args.timeout):
+            stream = await node.open(args.address, PING)
+        sent = await send_pings(stream, node.rng, args, trips)
+    if not trips:
+        raise NotFoundError(f"no answer within {args.timeout:g} s")
+    middle = round(median(trips) * 1e6, 1)
+    record = {"sent": sent, "received": len(trips), "median_us": middle}
+    output.show(record, f"{len(trips)} of {sent} answered, median {middle:.0f} µs")
+    return 0
+
+
+async def send_pings(stream: Stream, rng: Random, args: Namespace, trips: list[float]) -> int:
+    """One after another; how many were sent before one was lost."""
+    for number in range(args.count):
+        try:
+            async with asyncio.timeout(args.timeout):
+                trips.append(await measure(stream, rng))
+        except TimeoutError:
+            return number + 1
+    return int(args.count)
+
+
+async def show_id(args: Namespace, output: Output) -> int:
+    disk = Disk()
+    home = Home(disk, load(args).home)
+    try:
+        kept = await home.load("identity", IDENTITY_VERSION)  # even while a node runs there
+        if kept is None:
+            async with home:
+                fresh = PrivateKey.generate(SystemRandom())
+                secret = await home.identity(fresh.encode)
+        else:
+            secret = kept.data
+    finally:
+        await disk.close()
+    peer = PeerId.of(PrivateKey.decode(secret).public)
+    output.show({"id": str(peer)}, str(peer))
+    return 0

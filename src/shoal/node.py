@@ -1,0 +1,243 @@
+"""A node: the one place where everything meets.
+
+    async with shoal.Node() as node:
+        print(node.id, node.addresses)
+
+It listens on TCP, proves who it is, introduces itself and answers pings; it
+contacts nobody by itself.  Without a key it is somebody new each time; with
+`keep=True` it has the identity that its home keeps.  Everything it does goes
+through the loop it runs on, its disk, its `rng` and its `clock`, so that a node
+runs unchanged in a simulated world.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from shoal import __version__
+from shoal.config import Config, setting
+from shoal.disk import Disk
+from shoal.errors import ConfigError, UsageError
+from shoal.home import Home
+from shoal.net.dialler import DialSettings
+from shoal.net.host import Handler, Host, HostSettings, Target
+from shoal.net.identify import PING
+from shoal.net.introduction import Introduction, ping
+from shoal.net.limits import Limits, LimitSettings
+from shoal.net.mux import mplex, yamux
+from shoal.net.secure import hybrid, noise, tls
+from shoal.net.secure.payload import StaticKey
+from shoal.net.transport.tcp import Tcp
+from shoal.net.upgrade import Offer
+from shoal.peer.book import SWEEP, Book
+from shoal.peer.key import PrivateKey
+
+if TYPE_CHECKING:
+    from shoal.net.connection import Connection
+    from shoal.net.stream import Stream
+    from shoal.peer.id import PeerId
+    from shoal.peer.multiaddr import Multiaddr
+
+AGENT = f"shoal/{__version__}"
+SECURITIES = ("hybrid", "noise", "tls")
+MUXERS = ("yamux", "mplex")
+TRANSPORTS: dict[str, Callable[[], Any]] = {"tcp": Tcp}
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSettings:
+    """What a node is made of; the first of each list is preferred."""
+
+    section: ClassVar[str] = "net"
+    transports: Sequence[str] = setting(tuple(TRANSPORTS), "how bytes travel")
+    security: Sequence[str] = setting(SECURITIES, "how peers prove who they are")
+    muxers: Sequence[str] = setting(MUXERS, "how streams share a connection")
+    hybrid_protocol: str = setting(hybrid.PROTOCOL, "id of the post-quantum handshake, a draft")
+
+
+SETTINGS = (NodeSettings, HostSettings, DialSettings, LimitSettings)
+
+
+class Node:
+    """One peer among peers."""
+
+    def __init__(
+        self,
+        config: Config | None = None,
+        *,
+        key: PrivateKey | None = None,
+        keep: bool = False,
+        listen: Sequence[str] | None = None,
+        transports: Sequence[Any] | None = None,
+        security: Sequence[str] | None = None,
+        muxers: Sequence[str] | None = None,
+        disk: Any = None,
+        rng: random.Random | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.config = config or Config()
+        self.rng = rng or random.SystemRandom()
+        self.disk = disk or Disk()
+        self.clock = clock
+        self.book = Book()
+        self.home: Home | None = Home(self.disk, self.config.home) if keep else None
+        made_of = self.config.of(NodeSettings)
+        self._hybrid = made_of.hybrid_protocol
+        self._listen = self.config.listen if listen is None else listen
+        self._transports = made_of.transports if transports is None else transports
+        self._security = made_of.security if security is None else security
+        self._muxers = made_of.muxers if muxers is None else muxers
+        self._key = key or (None if keep else PrivateKey.generate(self.rng))
+        self._handlers: dict[str, Handler] = {}
+        self._host: Host | None = None
+        self._introduction: Introduction | None = None
+        self._closed = False
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def start(self) -> None:
+        """Take the home, listen; `async with` does it."""
+        if self._host is not None or self._closed:
+            raise UsageError("a node starts once")
+        try:
+            await self._start()
+        except BaseException:
+            await self.aclose()
+            raise
+
+    async def _start(self) -> None:
+        if self.home is not None:
+            await self.home.open()
+            fresh = partial(PrivateKey.generate, self.rng)
+            kept = PrivateKey.decode(await self.home.identity(lambda: fresh().encode()))
+            self._key = self._key or kept
+        self._host = host = Host(
+            self._offer(),
+            [TRANSPORTS[one]() if isinstance(one, str) else one for one in self._transports],
+            settings=self.config.of(HostSettings),
+            dial=self.config.of(DialSettings),
+            limits=Limits(self.config.of(LimitSettings)),
+            allows=self.config.allows,
+            book=self.book,
+            known_only=[self._hybrid],
+        )
+        self._introduction = Introduction(
+            host,
+            self.book,
+            agent=AGENT,
+            extra=[self._hybrid] if "hybrid" in self._security else [],
+            sequence=lambda: int(self.clock() * 1e9),
+        )
+        for protocol, handler in self._handlers.items():
+            host.handle(protocol, handler)
+        await host.listen(*self._listen)
+        _ = host.tasks.start(self._keep_book(), "book")
+
+    def _offer(self) -> Offer:
+        key = self._key
+        assert key is not None
+        static = StaticKey(key, self.rng)
+        makers: dict[str, tuple[str, Any]] = {
+            "hybrid": (self._hybrid, partial(hybrid.hybrid, static=static)),
+            "noise": (noise.PROTOCOL, partial(noise.Noise, static=static)),
+            "tls": (tls.PROTOCOL, LazyTls()),
+        }
+        carriers: dict[str, tuple[str, Any]] = {
+            "yamux": (yamux.PROTOCOL, yamux.Yamux),
+            "mplex": (mplex.PROTOCOL, mplex.Mplex),
+        }
+        return Offer(key, self.rng, choose(makers, self._security), choose(carriers, self._muxers))
+
+    async def _keep_book(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP)
+            self.book.tick(asyncio.get_running_loop().time())
+
+    # Who and where
+
+    @property
+    def id(self) -> "PeerId":
+        return self.host.id
+
+    @property
+    def addresses(self) -> "list[Multiaddr]":
+        """Where we can be reached, each ending in /p2p/ID."""
+        return self.host.addresses
+
+    @property
+    def host(self) -> Host:
+        if self._host is None:
+            raise UsageError("the node has not started: use `async with`")
+        return self._host
+
+    @property
+    def introduction(self) -> Introduction:
+        assert self._introduction is not None, "a host has one"
+        return self._introduction
+
+    # Streams
+
+    def handle(self, protocol: str, handler: Handler | None = None) -> Any:
+        """Serve a protocol: the handler is called with each stream that a peer opens for it.
+
+        Without a handler it is a decorator.
+        """
+        if handler is None:
+            return partial(self.handle, protocol)
+        self._handlers[protocol] = handler
+        if self._host is not None:
+            self._host.handle(protocol, handler)
+            _ = self._host.tasks.start(self.introduction.push(), "push")
+        return handler
+
+    async def dial(self, target: Target) -> "Connection":
+        """The connection to a peer, new if none stands."""
+        return await self.host.dial(target)
+
+    async def open(self, target: Target, protocols: str | Sequence[str]) -> "Stream":
+        """A stream to a peer or address, for the first of these protocols that it speaks."""
+        return await self.host.open(target, protocols)
+
+    async def ping(self, target: Target, count: int = 1) -> list[float]:
+        """Round trips in seconds, one after another on one stream."""
+        async with await self.open(target, PING) as stream:
+            return [await ping(stream, self.rng) for _ in range(count)]
+
+    async def aclose(self) -> None:
+        """Say goodbye and let go of everything; safe twice."""
+        self._closed = True
+        if self._host is not None:
+            await self._host.aclose()
+        if self.home is not None:
+            await self.home.aclose()
+        await self.disk.close()
+
+
+class LazyTls:
+    """TLS handshakes; OpenSSL is loaded and a certificate made for the first one."""
+
+    def __init__(self) -> None:
+        self._credentials: tls.Credentials | None = None
+
+    def __call__(
+        self, key: PrivateKey, initiator: bool, rng: Any, muxers: Sequence[str], expected: Any
+    ) -> tls.Tls:
+        if self._credentials is None:
+            self._credentials = tls.Credentials(key, rng, muxers)
+        return tls.Tls(key, initiator, rng, muxers, expected, credentials=self._credentials)
+
+
+def choose(makers: dict[str, tuple[str, Any]], names: Sequence[str]) -> dict[str, Any]:
+    unknown = [name for name in names if name not in makers]
+    if unknown:
+        raise ConfigError(f"{unknown[0]!r} is none of {', '.join(makers)}")
+    return dict(makers[name] for name in names)
