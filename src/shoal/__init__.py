@@ -14,18 +14,24 @@ if TYPE_CHECKING:
     from shoal.peer.id import PeerId as PeerId
     from shoal.peer.key import Key as Key
     from shoal.peer.multiaddr import Multiaddr as Multiaddr
+    from shoal.rpc.client import RpcClient as RpcClient
+    from shoal.rpc.link import Link as Link
+    from shoal.rpc.server import RpcServer as RpcServer
 
 __version__ = "0.1.0"
 
 _HOMES = {  # public name -> the module that holds it
     "Config": "shoal.config",
     "Key": "shoal.peer.key",
+    "Link": "shoal.rpc.link",
     "Multiaddr": "shoal.peer.multiaddr",
     "Node": "shoal.node",
     "PeerId": "shoal.peer.id",
+    "RpcClient": "shoal.rpc.client",
+    "RpcServer": "shoal.rpc.server",
     "ShoalError": "shoal.errors",
 }
-__all__ = ["Config", "Key", "Multiaddr", "Node", "PeerId", "ShoalError", "__version__"]
+__all__ = [*_HOMES, "__version__"]
 
 
 def __getattr__(name: str) -> Any:

@@ -93,6 +93,7 @@ class Destinations:
     """The addresses of one service, as the last lookup named them."""
 
     known: dict[str, Destination] = field(default_factory=dict)
+    fresh_until: float = 0.0  # when to look the service up again
 
     def learn(self, addresses: Iterable[str]) -> None:
         """Those that are named no more are forgotten, once their calls have ended."""

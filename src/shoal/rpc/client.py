@@ -1,0 +1,281 @@
+"""Calls named services of Grenache's servers, over WebSocket or HTTP.
+
+    async with Link(url) as link, RpcClient(link) as client:
+        answer = await client.request("fibonacci", 30, timeout=5)
+
+Addresses come from the Link; of two drawn by chance the less busy one is
+called.  One that refuses is passed over for a while and another is tried,
+unless the call may have been executed and is not idempotent.  A WebSocket
+carries many calls; when it closes they fail at once.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from random import SystemRandom
+from typing import TYPE_CHECKING, Any
+
+from shoal.errors import (
+    ClosedError,
+    NotFoundError,
+    ProtocolError,
+    RefusedError,
+    UnreachableError,
+    UsageError,
+)
+from shoal.net.web import Web
+from shoal.rpc import grenache
+from shoal.rpc.calls import Destination, Destinations, Pending, may_retry
+from shoal.rpc.link import Link
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from aiohttp import ClientWebSocketResponse
+
+TIMEOUT = 60.0  # seconds for a call, unless the caller says otherwise: Grenache's default
+TRIES_MAX = 3  # addresses for one call
+SERVICES_MAX = 10_000  # services (and addresses) of which something is remembered
+FRESH = 10.0  # seconds before a service that is called is looked up again
+CONNECT_TIMEOUT = 5.0  # seconds for a WebSocket's handshake
+CLOSED = "ERR_TRANSPORT_CLOSE"  # Grenache's text for a connection that closed under a call
+log = logging.getLogger(__name__)
+
+CARRIERS = ("auto", "ws", "http")
+
+
+@dataclass(eq=False)
+class Socket:
+    """One WebSocket to one address, with many calls under way."""
+
+    address: str
+    carrier: "ClientWebSocketResponse"
+    reader: "asyncio.Task[None] | None" = field(default=None)
+
+
+class RpcClient:
+    """`async with RpcClient(link) as client`.
+
+    `over` is "ws", "http" or "auto": WebSocket where the server speaks it.
+    """
+
+    def __init__(self, link: Link, *, over: str = "auto", rng: "Random | None" = None) -> None:
+        if over not in CARRIERS:
+            raise UsageError(f"over is one of {', '.join(CARRIERS)}")
+        self.link = link
+        self.over = over
+        self.rng = rng or SystemRandom()
+        self._web: Web | None = None
+        self._services: dict[str, Destinations] = {}
+        self._plain: dict[str, None] = {}  # addresses that speak HTTP only
+        self._sockets: dict[str, Socket] = {}
+        self._opening: dict[str, asyncio.Task[Socket]] = {}
+        self._pending: Pending[asyncio.Future[Any]] = Pending()
+        self._timer: asyncio.TimerHandle | None = None
+        self._prefix = uuid_prefix(self.rng)
+        self._count = 0
+
+    async def __aenter__(self) -> "RpcClient":
+        self._web = Web()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections; calls under way fail with ClosedError."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for socket in list(self._sockets.values()):
+            await self._drop(socket)
+        web, self._web = self._web, None
+        if web is not None:
+            await web.aclose()
+
+    async def request(
+        self,
+        name: str,
+        payload: Any = None,
+        *,
+        timeout: float = TIMEOUT,  # noqa: ASYNC109, the word that Grenache's users know
+        idempotent: bool = False,
+    ) -> Any:
+        """Call the service; its result.
+
+        RefusedError carries the service's own error.  NotFoundError: nobody
+        offers it; UnreachableError: no address could be called; ClosedError: the
+        connection closed under the call, which may have been executed (an
+        `idempotent` one is tried elsewhere); TimeoutError.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout
+        reasons: dict[str, str] = {}
+        while len(reasons) < TRIES_MAX:
+            chosen = await self._choose(name, reasons, deadline)
+            if chosen is None:
+                break
+            chosen.load += 1
+            try:
+                return await self._call(chosen.address, name, payload, deadline)
+            except UnreachableError as error:  # it was not sent
+                reasons[chosen.address] = str(error)
+            except ClosedError as error:
+                if not may_retry(sent=True, idempotent=idempotent):
+                    raise
+                reasons[chosen.address] = str(error)
+            finally:
+                chosen.load -= 1
+            self._services[name].refused(chosen.address, loop.time())
+            self._services[name].fresh_until = 0.0  # there may be others by now
+        if not reasons:
+            raise NotFoundError(f"nobody offers {name}")
+        raise UnreachableError(f"{name} could not be called", reasons)
+
+    async def map(
+        self,
+        name: str,
+        payload: Any = None,
+        *,
+        limit: int | None = None,
+        timeout: float = TIMEOUT,  # noqa: ASYNC109, as in `request`
+    ) -> list[Any]:
+        """Call all instances of a service, or `limit` of them: all results or the first error."""
+        deadline = asyncio.get_running_loop().time() + timeout
+        async with asyncio.timeout_at(deadline):  # for the Grape
+            addresses = await self.link.lookup(name)
+        if not addresses:
+            raise NotFoundError(f"nobody offers {name}")
+        calls = [self._call(each, name, payload, deadline) for each in addresses[:limit]]
+        return await asyncio.gather(*calls)
+
+    async def _choose(self, name: str, tried: Iterable[str], deadline: float) -> Destination | None:
+        """The next address to call; the Grape is asked again when all that we know were tried."""
+        loop = asyncio.get_running_loop()
+        known = self._services.get(name)
+        if known is None or loop.time() >= known.fresh_until:
+            async with asyncio.timeout_at(deadline):  # for the Grape
+                addresses = await self.link.lookup(name, fresh=known is not None)
+            known = self._services.setdefault(name, Destinations())
+            known.learn(addresses)
+            known.fresh_until = loop.time() + FRESH if addresses else 0.0
+            while len(self._services) > SERVICES_MAX:
+                del self._services[next(iter(self._services))]
+        return known.choose(self.rng, loop.time(), tried)
+
+    async def _call(self, address: str, name: str, payload: Any, deadline: float) -> Any:
+        self._count += 1
+        rid = f"{self._prefix}{self._count:012x}"
+        body = grenache.encode_request(rid, name, payload)
+        if self.over == "http" or address in self._plain:
+            return await self._call_http(address, body, deadline)
+        try:
+            socket = self._sockets.get(address)
+            if socket is None or socket.carrier.closed:
+                socket = await self._connect(address, deadline)
+        except ProtocolError:
+            if self.over == "ws":
+                raise
+            self._plain[address] = None
+            while len(self._plain) > SERVICES_MAX:
+                del self._plain[next(iter(self._plain))]
+            return await self._call_http(address, body, deadline)
+        return await self._call_socket(socket, rid, body, deadline)
+
+    async def _call_http(self, address: str, body: bytes, deadline: float) -> Any:
+        if self._web is None:
+            raise ClosedError("the client is not open: use `async with`")
+        async with asyncio.timeout_at(deadline):  # for the service
+            status, answer = await self._web.post(
+                f"http://{address}/", body, limit=grenache.MESSAGE_MAX
+            )
+        if status != 200:
+            raise RefusedError(f"ERR_REQUEST_GENERIC: {answer[:500].decode('utf-8', 'replace')}")
+        return result_of(grenache.decode_reply(answer))
+
+    async def _call_socket(self, socket: Socket, rid: str, body: bytes, deadline: float) -> Any:
+        from aiohttp import WSMsgType
+
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._pending.add(rid, future, socket, deadline)
+        self._arm()
+        try:
+            await socket.carrier.send_frame(body, WSMsgType.TEXT)
+            return result_of(await future)
+        except ConnectionError as error:
+            raise ClosedError(f"{CLOSED}: {error}") from None
+        finally:
+            self._pending.take(rid)
+
+    async def _connect(self, address: str, deadline: float) -> Socket:
+        """The WebSocket to an address; callers that come meanwhile share it."""
+        opening = self._opening.get(address)
+        if opening is None:
+            opening = self._opening[address] = asyncio.create_task(self._open_socket(address))
+            opening.add_done_callback(lambda _: self._opening.pop(address, None))
+        async with asyncio.timeout_at(deadline):  # for the WebSocket's handshake
+            return await asyncio.shield(opening)
+
+    async def _open_socket(self, address: str) -> Socket:
+        if self._web is None:
+            raise ClosedError("the client is not open: use `async with`")
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT):  # for a server that accepts and is silent
+                carrier = await self._web.socket(f"ws://{address}/ws", limit=grenache.MESSAGE_MAX)
+        except TimeoutError:
+            raise UnreachableError(f"no handshake within {CONNECT_TIMEOUT:g} s") from None
+        socket = Socket(address, carrier)
+        self._sockets[address] = socket
+        socket.reader = asyncio.create_task(self._read(socket))
+        return socket
+
+    async def _read(self, socket: Socket) -> None:
+        """Hand replies to their calls until the connection closes; then those left fail at once."""
+        try:
+            async for message in socket.carrier:
+                reply = grenache.decode_reply(message.data)
+                future = self._pending.take(reply.rid)
+                if future is not None and not future.done():
+                    future.set_result(reply)
+        except (ProtocolError, ConnectionError) as error:
+            log.info("%s: %s", socket.address, error)
+        finally:
+            if self._sockets.get(socket.address) is socket:
+                del self._sockets[socket.address]
+            for future in self._pending.lost(socket):
+                if not future.done():
+                    future.set_exception(ClosedError(CLOSED))
+            await socket.carrier.close()
+
+    async def _drop(self, socket: Socket) -> None:
+        if socket.reader is not None:
+            socket.reader.cancel()
+            await asyncio.gather(socket.reader, return_exceptions=True)
+
+    def _arm(self) -> None:
+        """One timer for all deadlines; one that rings too early is armed anew."""
+        due = self._pending.deadline
+        if due is not None and (self._timer is None or due < self._timer.when()):
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = asyncio.get_running_loop().call_at(due, self._expire)
+
+    def _expire(self) -> None:
+        self._timer = None
+        for future in self._pending.expired(asyncio.get_running_loop().time()):
+            if not future.done():
+                future.set_exception(TimeoutError("ERR_TIMEOUT"))
+        self._arm()
+
+
+def result_of(reply: grenache.Reply) -> Any:
+    """A reply's result; RefusedError with the service's own words."""
+    if reply.error is not None:
+        raise RefusedError(reply.error)
+    return reply.result
+
+
+def uuid_prefix(rng: "Random") -> str:
+    """The first 24 characters of a random UUID (version 4); a count of ours is the rest."""
+    digits = f"{rng.getrandbits(80):020x}"
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[12:15]}-a{digits[15:18]}-"
