@@ -9,7 +9,8 @@ import uvloop
 from tests.net.lines import Block, Flip, LineEcho, Records
 
 from shoal.errors import ClosedError, LimitError, ProtocolError
-from shoal.net.wire import READ_SIZE, Buffers, Session, Wire, WireSettings
+from shoal.net.buffers import READ_SIZE, Buffers
+from shoal.net.wire import Session, Wire, WireSettings
 
 LOOPS: list[Any] = [asyncio.new_event_loop, uvloop.new_event_loop]
 TRANSFORMS = [None, Flip, Records]

@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Protocol, Self, cast
 from shoal.config import setting
 from shoal.errors import ClosedError, LimitError, ShoalError, UsageError
 from shoal.net.accept import Acceptor
+from shoal.net.buffers import Buffers
 from shoal.net.connection import About, Connection, Link, address_of
 from shoal.net.dialler import Dialler, DialSettings, Made
 from shoal.net.limits import Limits, Scope
@@ -25,7 +26,7 @@ from shoal.net.stream import Stream
 from shoal.net.tasks import Tasks
 from shoal.net.transport.seam import Listening, Session, Transport
 from shoal.net.upgrade import Offer, Result, Upgrade
-from shoal.net.wire import Buffers, Wire, WireSettings
+from shoal.net.wire import Wire, WireSettings
 from shoal.peer.id import PeerId
 from shoal.peer.multiaddr import Multiaddr
 

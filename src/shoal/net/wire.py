@@ -26,9 +26,8 @@ from math import inf
 from typing import Any, Protocol, cast
 
 from shoal.errors import ClosedError, LimitError, ProtocolError, ResetError, ShoalError
+from shoal.net.buffers import Buffers
 
-READ_SIZE = 256 * 1024  # bytes that one system call may bring; four Noise records
-SPARE_BUFFERS = 4  # kept by a pool; a loop needs one, and more only while frames are incomplete
 KEEP_MAX = 4096  # bytes: a shorter incomplete frame is copied away, so that its buffer is free
 
 
@@ -69,22 +68,6 @@ class WireSettings:
     out_high: int = field(default=1 << 20, metadata={"help": "unsent bytes: writers pause"})
     out_low: int = field(default=256 << 10, metadata={"help": "unsent bytes: they go on"})
     out_max: int = field(default=8 << 20, metadata={"help": "unsent bytes: the wire is cut"})
-
-
-class Buffers:
-    """Receive buffers shared by many wires: idle ones hold none."""
-
-    def __init__(self, size: int = READ_SIZE, spare: int = SPARE_BUFFERS) -> None:
-        self.size = size
-        self._spare = spare
-        self._free: list[memoryview] = []
-
-    def take(self) -> memoryview:
-        return self._free.pop() if self._free else memoryview(bytearray(self.size))
-
-    def give(self, view: memoryview) -> None:
-        if len(view) == self.size and len(self._free) < self._spare:
-            self._free.append(view)
 
 
 NOTHING = memoryview(b"")
