@@ -17,11 +17,12 @@ class PondSettings:
 
     section: ClassVar[str] = "pond"
     alpha: int = setting(3, "questions in flight", least=1, most=16)
-    rate: float = setting(1000.0, "answers", unit="bytes/s")
-    memory: int = setting(2**20, "kept", unit="bytes", most=2**30)
-    wait: float = setting(2.0, "patience", unit="seconds")
+    rate: float = setting(1000.0, "answers", unit="B/s")
+    memory: int = setting(2**20, "kept", unit="B", most=2**30)
+    wait: float = setting(2.0, "patience", unit="s")
     open: bool = setting(True, "to all")
     mood: str = setting("calm", "its temper", choices=("calm", "wild"))
+    fish: tuple[str, ...] = setting(("carp",), "who lives here", choices=("carp", "pike"))
     names: tuple[str, ...] = setting((), "known peers", public=("pond.example:1",))
 
 
@@ -82,13 +83,14 @@ def test_text_is_read_by_its_unit(tmp_path: Path) -> None:
         ("[pond]\nalpha = 1.5", "pond.alpha = 1.5 (FILE): allowed is a whole number"),
         ("[pond]\nalpha = 'x'", "pond.alpha = 'x' (FILE): allowed is a number"),
         ("[pond]\nmood = 'sad'", "pond.mood = 'sad' (FILE): allowed are calm, wild"),
+        ("[pond]\nfish = ['pike', 'cat']", "['pike', 'cat'] (FILE): allowed are carp, pike"),
         ("[pond]\nmood = 1", "pond.mood = 1 (FILE): allowed is a text in quotes"),
         ("[pond]\nopen = 'perhaps'", "pond.open = 'perhaps' (FILE): allowed are true and false"),
         ("[pond]\nrate = '5 parrots'", "pond.rate = '5 parrots' (FILE): allowed is a rate"),
         ("[pond]\nnames = 5", "pond.names = 5 (FILE): allowed is a list"),
-        ("[pond]\nmemory = '2GiB'", "the most allowed is 1,073,741,824 bytes"),
+        ("[pond]\nmemory = '2GiB'", "the most allowed is 1,073,741,824 B"),
         ("profile = 'secret'", "profile = 'secret' (FILE): allowed are public, local"),
-        ("[pond]\nalhpa = 3", "pond.alhpa (FILE) is no setting: known are pond.alpha, pond.memory"),
+        ("[pond]\nalhpa = 3", "pond.alhpa (FILE) is no setting: known are pond.alpha, pond.fish"),
         ("[lake]\na = 3", "lake.a (FILE) is no setting: known are"),
         ("[pond", "the settings file FILE cannot be read"),
         ("[pond.deep]\nx = 1", "pond.deep (FILE) is no setting"),

@@ -8,7 +8,7 @@ A service declares its settings beside itself, as a small frozen dataclass:
 
         section: ClassVar[str] = "mainline"
         alpha: int = setting(3, "questions in flight", least=1, most=16)
-        rate: float = setting(50_000.0, "answers", unit="bytes/s")
+        rate: float = setting(50_000.0, "answers", unit="B/s")
 
 Config gathers them without knowing any: the composition root hands the classes
 to `Config.load`, which asks, the later the stronger: the defaults, the profile,
@@ -247,7 +247,8 @@ def within(value: Any, one: Field[Any]) -> None:
     limits = one.metadata
     choices, least, most = limits.get("choices"), limits.get("least"), limits.get("most")
     unit = f" {limits['unit']}" if limits.get("unit") else ""
-    if choices and value not in choices:
+    values = value if isinstance(value, tuple) else (value,)
+    if choices and not set(values) <= set(choices):
         raise ValueError(f"allowed are {', '.join(choices)}")
     if least is not None and value < least:
         raise ValueError(f"the least allowed is {least:,}{unit}")

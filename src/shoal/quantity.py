@@ -22,7 +22,7 @@ STEP = 1000.0  # between the units of a printed size
 
 
 def parse_quantity(value: object, unit: str) -> float:
-    """A number, or a text in its unit (bytes, bytes/s, seconds or a plain count).
+    """A number, or a text in its unit: B, B/s, s, or anything else for a plain count.
 
     ValueError says what is allowed.
     """
@@ -30,11 +30,11 @@ def parse_quantity(value: object, unit: str) -> float:
         raise ValueError("allowed is a number")
     if isinstance(value, int | float):
         return finite(value)
-    if unit == "bytes":
+    if unit == "B":
         return parse_size(value)
-    if unit == "bytes/s":
+    if unit == "B/s":
         return parse_rate(value)
-    if unit == "seconds":
+    if unit == "s":
         return parse_duration(value)
     return parse_count(value)
 

@@ -47,6 +47,7 @@ def test_every_example_runs(name: str, tmp_path: Path) -> None:
     with running(name, tmp_path) as child:
         if name not in RUNS or not RUNS[name].prints:
             assert child.wait() == 0, child.log
+            assert child.log, "an example shows something"
 
 
 def test_the_table_of_runs_names_examples() -> None:
