@@ -1,5 +1,8 @@
 """Bencoding has one form for a value; we write that one and read no other."""
 
+from enum import IntEnum
+from types import MappingProxyType
+
 import pytest
 from hypothesis import given, strategies as st
 
@@ -157,5 +160,19 @@ def test_keys_are_sorted_as_raw_bytes() -> None:
     )
 
 
-def test_views_arrays_tuples_and_truths_are_written_like_their_kin() -> None:
-    assert bencode.encode((bytearray(b"a"), memoryview(b"b"), True)) == b"l1:a1:bi1ee"
+def test_views_arrays_and_tuples_are_written_like_their_kin() -> None:
+    assert bencode.encode((bytearray(b"a"), memoryview(b"b"))) == b"l1:a1:be"
+
+
+def test_truths_enumerations_and_other_mappings_are_written_like_their_kin() -> None:
+    class Kind(IntEnum):
+        REPLY = 1
+
+    assert bencode.encode([True, Kind.REPLY, MappingProxyType({b"a": False})]) == (
+        b"li1ei1ed1:ai0eee"
+    )
+
+
+def test_a_string_that_needs_a_long_header_makes_a_round_trip() -> None:
+    for length in (9, 10, 255, 256, 100_000):
+        assert bencode.decode(bencode.encode(bytes(length))) == bytes(length)

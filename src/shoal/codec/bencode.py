@@ -9,7 +9,9 @@ leading zeros and keys in any order (of a repeated key, the last value counts).
 BEP 3, "bencoding".  Strings and keys are bytes in Python.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
+from operator import lt
 from typing import Any
 
 from shoal.errors import ProtocolError, UsageError
@@ -23,11 +25,12 @@ Encodable = int | bytes | bytearray | memoryview | Sequence["Encodable"] | Mappi
 
 _END, _DICT, _INT, _LIST = b"edil"
 _ZERO, _NINE, _COLON = b"09:"
+_HEADERS = tuple(b"%d:" % length for length in range(256))  # what stands before most strings
 
 
 def encode(value: Encodable) -> bytes:
     parts: list[bytes | bytearray | memoryview] = []
-    _write(value, parts, 0)
+    _write((value,), parts, 0)
     return b"".join(parts)
 
 
@@ -43,7 +46,10 @@ def decode_prefix(
     data: bytes | memoryview, offset: int = 0, *, lenient: bool = False
 ) -> tuple[Value, int]:
     """The value at `offset`, and where it ended."""
-    return _Reader(bytes(data), lenient).read(offset, 0)
+    try:
+        return _read(bytes(data), offset, lenient)
+    except (IndexError, ValueError) as error:
+        raise ProtocolError("bencoded value is cut short") from error
 
 
 def raw(data: bytes | memoryview, *path: bytes, lenient: bool = False) -> bytes:
@@ -51,128 +57,135 @@ def raw(data: bytes | memoryview, *path: bytes, lenient: bool = False) -> bytes:
 
     `raw(metainfo, b"info")` is what the info hash is made of.
     """
-    reader = _Reader(bytes(data), lenient)
-    start, end = 0, len(reader.data)
+    found = bytes(data)
     for key in path:
-        spans = reader.spans(start)
+        spans = _spans(found, lenient)
         if key not in spans:
             raise ProtocolError(f"no key {key!r} in a bencoded dictionary")
-        start, end = spans[key]
-    return reader.data[start:end]
+        found = found[spans[key]]
+    return found
 
 
-def _write(value: Any, parts: list[bytes | bytearray | memoryview], depth: int) -> None:
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        parts += (b"%d:" % len(value), value)
-    elif isinstance(value, int):
-        parts.append(b"i%de" % value)
-    elif depth == DEPTH_MAX:
+def _write(values: Iterable[Any], parts: list[Any], depth: int) -> None:
+    if depth > DEPTH_MAX:
         raise UsageError(f"more than {DEPTH_MAX} levels of lists and dictionaries")
-    elif isinstance(value, Mapping):
-        if not all(isinstance(key, bytes) for key in value):
-            raise UsageError("keys of a bencoded dictionary are bytes")
-        parts.append(b"d")
-        for key in sorted(value):
-            parts += (b"%d:" % len(key), key)
-            _write(value[key], parts, depth + 1)
-        parts.append(b"e")
-    elif isinstance(value, (list, tuple)):
-        parts.append(b"l")
-        for item in value:
-            _write(item, parts, depth + 1)
-        parts.append(b"e")
-    else:
-        raise UsageError(f"bencoding has no {type(value).__name__}")
+    for value in values:
+        kind = type(value)
+        if kind is bytes or kind is memoryview or kind is bytearray:
+            size = len(value)
+            parts += (_HEADERS[size] if size < 256 else b"%d:" % size, value)
+        elif kind is int:
+            parts.append(b"i%de" % value)
+        elif kind is dict:
+            parts.append(b"d")
+            _write(chain.from_iterable(_sorted(value)), parts, depth + 1)
+            parts.append(b"e")
+        elif kind is list or kind is tuple:
+            parts.append(b"l")
+            _write(value, parts, depth + 1)
+            parts.append(b"e")
+        else:
+            _write((_plain(value),), parts, depth)
 
 
-class _Reader:
-    """Values out of one buffer; counts them as it goes."""
+def _plain(value: Any) -> bytes | int | dict[bytes, Any]:
+    """For a truth, an enumeration or another mapping, what bencoding has for it."""
+    if isinstance(value, bytes):
+        return bytes(value)
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise UsageError(f"bencoding has no {type(value).__name__}")
 
-    def __init__(self, data: bytes, lenient: bool) -> None:
-        self.data = data
-        self.lenient = lenient
-        self.count = 0
 
-    def read(self, at: int, depth: int) -> tuple[Value, int]:
-        self.count += 1
-        if self.count > COUNT_MAX:
-            raise ProtocolError(f"more than {COUNT_MAX} bencoded values")
-        first = self._byte(at)
+def _sorted(value: Mapping[bytes, Any]) -> list[tuple[bytes, Any]]:
+    try:
+        b"".join(value)  # the quickest way to ask whether all keys are bytes
+    except TypeError as error:
+        raise UsageError("keys of a bencoded dictionary are bytes") from error
+    return sorted(value.items())
+
+
+def _read(data: bytes, at: int, lenient: bool) -> tuple[Value, int]:
+    """One loop, no recursion: each turn puts a value into the innermost open container.
+
+    A dictionary is a list of keys and values until it ends.  IndexError or
+    ValueError where the data ends too early.
+    """
+    items: list[Any] = []
+    around: list[tuple[list[Any], int]] = []  # containers, and what their `items` will be
+    for _ in range(COUNT_MAX):
+        first = data[at]
         if _ZERO <= first <= _NINE:
-            return self._string(at)
-        if first == _INT:
-            end = self._find(b"e", at + 1)
-            return self._number(at + 1, end), end + 1
-        if depth == DEPTH_MAX:
-            raise ProtocolError(f"bencoded value is over {DEPTH_MAX} levels deep")
-        if first == _LIST:
-            return self._list(at + 1, depth + 1)
-        if first == _DICT:
-            return self._dict(at + 1, depth + 1)
+            if data[at + 1] == _COLON:  # most keys are short
+                start = at + 2
+                at = start + first - _ZERO
+            else:
+                start = data.index(b":", at, at + DIGITS_MAX + 1) + 1
+                at = start + _number(data[at : start - 1], lenient)
+            items.append(data[start:at])
+        elif first == _INT:
+            end = data.index(b"e", at, at + DIGITS_MAX + 3)
+            digits = data[at + 1 : end]
+            plain = digits.isdigit() and digits[0] != _ZERO  # most are
+            items.append(int(digits) if plain else _number(digits, lenient))
+            at = end + 1
+        elif first == _END and around:
+            value, (items, kind) = items, around.pop()
+            items.append(value if kind == _LIST else _pair(value, lenient))
+            at += 1
+        else:
+            around.append((items, _opened(first, len(around))))
+            items = []
+            at += 1
+        if not around:
+            if at > len(data):
+                break
+            return items[0], at
+    else:
+        raise ProtocolError(f"more than {COUNT_MAX} bencoded values")
+    raise ProtocolError("bencoded string is cut short")
+
+
+def _opened(first: int, depth: int) -> int:
+    if first not in (_LIST, _DICT):
         raise ProtocolError(f"no bencoded value begins with byte {first:#04x}")
+    if depth == DEPTH_MAX:
+        raise ProtocolError(f"bencoded value is over {DEPTH_MAX} levels deep")
+    return first
 
-    def spans(self, at: int) -> dict[bytes, tuple[int, int]]:
-        """Where each value of the dictionary at `at` begins and ends."""
-        if self._byte(at) != _DICT:
-            raise ProtocolError("bencoded value is not a dictionary")
-        found: dict[bytes, tuple[int, int]] = {}
-        at += 1
-        last = None
-        while self._byte(at) != _END:
-            key, start = self._string(at)
-            self._in_order(last, key)
-            _, at = self.read(start, 1)
-            found[key] = (start, at)
-            last = key
-        return found
 
-    def _list(self, at: int, depth: int) -> tuple[Value, int]:
-        items: list[Value] = []
-        while self._byte(at) != _END:
-            item, at = self.read(at, depth)
-            items.append(item)
-        return items, at + 1
+def _number(digits: bytes, lenient: bool) -> int:
+    magnitude = digits if digits.isdigit() else digits.removeprefix(b"-")
+    if not magnitude.isdigit():
+        raise ProtocolError("bencoded number is not a number")
+    if magnitude[0] == _ZERO and len(digits) > 1 and not lenient:  # 00, -0 and -01
+        raise ProtocolError("bencoded number has a leading zero")
+    return int(digits)
 
-    def _dict(self, at: int, depth: int) -> tuple[Value, int]:
-        items: dict[bytes, Value] = {}
-        last = None
-        while self._byte(at) != _END:
-            key, at = self._string(at)
-            self._in_order(last, key)
-            items[key], at = self.read(at, depth)
-            last = key
-        return items, at + 1
 
-    def _in_order(self, last: bytes | None, key: bytes) -> None:
-        if last is not None and key <= last and not self.lenient:
-            raise ProtocolError("keys of a bencoded dictionary are not in order")
+def _pair(items: list[Any], lenient: bool) -> dict[bytes, Any]:
+    keys = items[::2]
+    try:
+        b"".join(keys)
+    except TypeError as error:
+        raise ProtocolError("a key of a bencoded dictionary is not a string") from error
+    if len(items) % 2:
+        raise ProtocolError("a key of a bencoded dictionary has no value")
+    if not (lenient or all(map(lt, keys, keys[1:]))):
+        raise ProtocolError("keys of a bencoded dictionary are not in order")
+    return dict(zip(keys, items[1::2], strict=True))
 
-    def _string(self, at: int) -> tuple[bytes, int]:
-        colon = self._find(b":", at)
-        length = self._number(at, colon)
-        end = colon + 1 + length
-        if length < 0 or end > len(self.data):
-            raise ProtocolError("bencoded string is cut short")
-        return self.data[colon + 1 : end], end
 
-    def _number(self, at: int, end: int) -> int:
-        digits = self.data[at:end]
-        magnitude = digits[1:] if digits[:1] == b"-" else digits
-        if not magnitude.isdigit():
-            raise ProtocolError("bencoded number is not a number")
-        if not self.lenient and (
-            magnitude[0] == _ZERO and len(digits) > 1
-        ):  # 00, 01, -0 and -01 are other ways to write a number that has one already
-            raise ProtocolError("bencoded number has a leading zero")
-        return int(digits)
-
-    def _find(self, what: bytes, at: int) -> int:
-        found = self.data.find(what, at, at + DIGITS_MAX + 2)
-        if found < 0:
-            raise ProtocolError("bencoded number does not end")
-        return found
-
-    def _byte(self, at: int) -> int:
-        if at >= len(self.data):
-            raise ProtocolError("bencoded value is cut short")
-        return self.data[at]
+def _spans(data: bytes, lenient: bool) -> dict[bytes, slice]:
+    """Where each value of the dictionary at the start lies."""
+    if data[:1] != b"d":
+        raise ProtocolError("bencoded value is not a dictionary")
+    keys_and_spans: list[Any] = []
+    at = 1
+    while data[at : at + 1] != b"e":
+        key, start = decode_prefix(data, at, lenient=lenient)
+        _, at = decode_prefix(data, start, lenient=lenient)
+        keys_and_spans += (key, slice(start, at))
+    return _pair(keys_and_spans, lenient)
