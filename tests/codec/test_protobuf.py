@@ -207,3 +207,9 @@ def test_a_wrong_declaration_is_our_mistake() -> None:
 
         class Wrong(Message):
             ratio: float = field(1)
+
+    with pytest.raises(UsageError, match="taken"):
+
+        class Twice(Message):
+            first: int = field(1)
+            second: int = field(1)

@@ -41,9 +41,11 @@ LENGTH_MAX = 4 * 1024 * 1024  # bytes of a message; the longest of libp2p (Bitsw
 DEPTH_MAX = 16  # messages in messages; the deepest of libp2p have 4
 FIELDS_MAX = 65_536  # with those of nested messages: one of 2 bytes takes 300 in memory
 
-_VARINT, _EIGHT_BYTES, _BYTES, _FOUR_BYTES = 0, 1, 2, 5
-_FIXED = {_EIGHT_BYTES: 8, _FOUR_BYTES: 4}
+_VARINT, _BYTES = 0, 2  # the wire types that we write
+_FIXED = {1: 8, 5: 4}  # and those that we only skip -> bytes
 _BITS_64 = (1 << 64) - 1
+_VARINT_MAX = 10  # bytes
+_SMALL = tuple(bytes((value,)) for value in range(0x80))
 _NUMBER_MAX = (1 << 29) - 1
 
 
@@ -70,21 +72,15 @@ class Message:
     _fields: ClassVar[dict[int, "_Field"]]  # by what stands before each value
 
     def __init_subclass__(cls) -> None:
-        hints = get_type_hints(cls, localns={cls.__name__: cls})
-        declared = {name: vars(cls).get(name) for name in hints}
-        fields = [
-            _Field.declare(name, hints[name], options)
-            for name, options in declared.items()
-            if isinstance(options, _Options)
-        ]
-        cls._fields = {known.key: known for known in fields}
-        for known in fields:
-            zero = (
-                dataclass_field(default_factory=list)
-                if known.repeated
-                else dataclass_field(default=known.zero)
-            )
-            setattr(cls, known.name, zero)
+        cls._fields = {}
+        for name, hint in get_type_hints(cls, localns={cls.__name__: cls}).items():
+            options = vars(cls).get(name)
+            if isinstance(options, _Options):
+                known = _Field.declare(name, hint, options)
+                if known.key in cls._fields:
+                    raise UsageError(f"{name}: field number {options.number} is taken")
+                cls._fields[known.key] = known
+                setattr(cls, name, known.default())
         dataclass(cls)
 
     def encode(self) -> bytes:
@@ -93,9 +89,9 @@ class Message:
             value = getattr(self, known.name)
             if known.repeated:
                 for item in value:
-                    parts += (known.prefix, known.encode(item))
+                    known.write(item, parts)
             elif value or (value is not None and known.written_when_zero):
-                parts += (known.prefix, known.encode(value))
+                known.write(value, parts)
         return b"".join(parts)
 
     @classmethod
@@ -108,7 +104,7 @@ class Message:
         """Read a message into this one, which is spoilt if that ends in a ProtocolError."""
         if len(data) > LENGTH_MAX:
             raise ProtocolError(f"message of {len(data)} bytes, at most {LENGTH_MAX} are allowed")
-        _Reader(bytes(data)).read(self, 0, len(data), 0)
+        _Reader(bytes(data)).read(self, 0, len(data), DEPTH_MAX)
 
 
 class _Field(NamedTuple):
@@ -123,47 +119,60 @@ class _Field(NamedTuple):
     repeated: bool
     zero: Any
     written_when_zero: bool
+    is_number: bool
+    is_message: bool
+    is_plain: bool  # what is on the wire is the value
 
     @classmethod
     def declare(cls, name: str, hint: Any, options: _Options) -> "_Field":
-        repeated = get_origin(hint) is list
         kinds = [kind for kind in get_args(hint) if kind is not NoneType] or [hint]
         kind = kinds[0]
-        if len(kinds) > 1 or not issubclass(kind, (int, bytes, str, Message)):
+        if len(kinds) > 1 or (
+            kind not in (int, bool, bytes, str) and not issubclass(kind, Message)
+        ):
             raise UsageError(f"{name}: a field cannot be {hint}")
-        optional = not repeated and kind is not hint
-        key = options.number << 3 | (_VARINT if issubclass(kind, int) else _BYTES)
+        repeated = get_origin(hint) is list
+        is_number, is_message = issubclass(kind, int), issubclass(kind, Message)
+        optional = is_message or (kind is not hint and not repeated)
+        key = options.number << 3 | (_VARINT if is_number else _BYTES)
         return cls(
-            name,
-            key,
-            _encode_varint(key),
-            kind,
-            options.signed,
-            options.most,
-            repeated,
-            None if optional or issubclass(kind, Message) else kind(),
-            optional or options.always or issubclass(kind, Message),
+            name=name,
+            key=key,
+            prefix=_encode_varint(key),
+            kind=kind,
+            signed=options.signed,
+            most=options.most,
+            repeated=repeated,
+            zero=None if optional else kind(),
+            written_when_zero=optional or options.always,
+            is_number=is_number,
+            is_message=is_message,
+            is_plain=kind is bytes or (kind is int and not options.signed),
         )
 
-    def encode(self, value: Any) -> bytes:
-        if issubclass(self.kind, int):
+    def default(self) -> Any:
+        if self.repeated:
+            return dataclass_field(default_factory=list)
+        return dataclass_field(default=self.zero)
+
+    def write(self, value: Any, parts: list[bytes]) -> None:
+        if self.is_number:
             low, high = (-(1 << 63), 1 << 63) if self.signed else (0, 1 << 64)
             if not low <= value < high:
                 raise UsageError(f"{self.name} cannot be {value}")
-            return _encode_varint(value & _BITS_64)
-        encoded = bytes(value) if self.kind is bytes else value.encode()
-        return _encode_varint(len(encoded)) + encoded
+            parts += (self.prefix, _encode_varint(value & _BITS_64))
+            return
+        data = value if self.kind is bytes else value.encode()
+        parts += (self.prefix, _encode_varint(len(data)), data)
 
-    def from_varint(self, value: int) -> int:
+    def convert(self, value: Any) -> Any:
+        """What is on the wire (a number of 64 bits, or bytes) as what the class says."""
         if self.kind is bool:
             return value != 0
-        return value - (1 << 64) if self.signed and value >> 63 else value
-
-    def from_bytes(self, data: bytes) -> bytes | str:
-        if self.kind is bytes:
-            return data
+        if self.kind is int:
+            return value - (1 << 64) if self.signed and value >> 63 else value
         try:
-            return data.decode()
+            return value.decode()
         except UnicodeDecodeError as error:
             raise ProtocolError(f"{self.name} is not UTF-8") from error
 
@@ -182,47 +191,55 @@ class _Reader:
 
     def __init__(self, data: bytes) -> None:
         self.data = data
-        self.count = 0
+        self.left = FIELDS_MAX
 
     def read(self, message: Message, at: int, end: int, depth: int) -> None:
-        if depth > DEPTH_MAX:
-            raise ProtocolError(f"message is over {DEPTH_MAX} levels deep")
+        """Read the fields between `at` and `end`; at most `depth` messages lie in each other."""
+        data = self.data
+        fields = message._fields
         while at < end:
             self._count()
-            key, at = self._varint(at, end)
-            known = message._fields.get(key)
-            if known is not None:
-                at = self._value(message, known, at, end, depth)
-            elif key & 7 == _BYTES and key ^ _BYTES in message._fields:
-                at = self._packed(message, message._fields[key ^ _BYTES], at, end)
+            key, at = _decode_varint(data, at, end)
+            known = fields.get(key)
+            if known is None:
+                at = self._unknown(message, key, at, end)
+                continue
+            number, at = _decode_varint(data, at, end)
+            if known.is_number:
+                known.keep(message, number if known.is_plain else known.convert(number))
+                continue
+            start, at = at, at + number
+            if at > end:
+                raise ProtocolError("message is cut short")
+            if known.is_message:
+                self._nested(message, known, start, at, depth)
             else:
-                at = self._skip(key, at, end)
+                value = data[start:at]
+                known.keep(message, value if known.is_plain else known.convert(value))
 
-    def _value(self, message: Message, known: _Field, at: int, end: int, depth: int) -> int:
-        if issubclass(known.kind, int):
-            number, at = self._varint(at, end)
-            known.keep(message, known.from_varint(number))
-            return at
-        start, stop = self._span(at, end)
-        if not issubclass(known.kind, Message):
-            known.keep(message, known.from_bytes(self.data[start:stop]))
-            return stop
+    def _nested(self, message: Message, known: _Field, at: int, end: int, depth: int) -> None:
+        if not depth:
+            raise ProtocolError(f"message is over {DEPTH_MAX} levels deep")
         nested = None if known.repeated else getattr(message, known.name)
         if nested is None:
             nested = known.kind()
             known.keep(message, nested)
-        self.read(nested, start, stop, depth + 1)
-        return stop
+        self.read(nested, at, end, depth - 1)
+
+    def _unknown(self, message: Message, key: int, at: int, end: int) -> int:
+        """Skip a field, or read numbers of ours that came in one run of bytes."""
+        known = message._fields.get(key ^ _BYTES)
+        if known is not None and known.is_number and known.repeated:
+            return self._packed(message, known, at, end)
+        return self._skip(key, at, end)
 
     def _packed(self, message: Message, known: _Field, at: int, end: int) -> int:
-        """Repeated numbers in one run of bytes, which proto3 writes and all must read."""
+        """Many numbers after one key, which proto3 writes and all must read."""
         at, stop = self._span(at, end)
-        if not known.repeated:
-            return stop
         while at < stop:
             self._count()
-            number, at = self._varint(at, stop)
-            known.keep(message, known.from_varint(number))
+            number, at = _decode_varint(self.data, at, stop)
+            known.keep(message, known.convert(number))
         return stop
 
     def _skip(self, key: int, at: int, end: int) -> int:
@@ -230,7 +247,7 @@ class _Reader:
             raise ProtocolError("message has a field whose number is not allowed")
         wire_type = key & 7
         if wire_type == _VARINT:
-            return self._varint(at, end)[1]
+            return _decode_varint(self.data, at, end)[1]
         if wire_type == _BYTES:
             return self._span(at, end)[1]
         if wire_type not in _FIXED:
@@ -240,37 +257,36 @@ class _Reader:
         return at + _FIXED[wire_type]
 
     def _count(self) -> None:
-        self.count += 1
-        if self.count > FIELDS_MAX:
+        self.left -= 1
+        if self.left < 0:
             raise ProtocolError(f"message has more than {FIELDS_MAX} fields")
 
     def _span(self, at: int, end: int) -> tuple[int, int]:
         """Where the bytes whose length stands at `at` begin and end."""
-        length, start = self._varint(at, end)
+        length, start = _decode_varint(self.data, at, end)
         if start + length > end:
             raise ProtocolError("message is cut short")
         return start, start + length
 
-    def _varint(self, at: int, end: int) -> tuple[int, int]:
-        """Unlike those of multiformats: 64 bits, and longer forms are allowed."""
-        value = 0
-        for shift in range(0, 70, 7):
-            if at == end:
-                raise ProtocolError("message is cut short")
-            byte = self.data[at]
-            at += 1
-            value |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                if value > _BITS_64:
-                    break
-                return value, at
-        raise ProtocolError("varint is over 64 bits")
-
 
 def _encode_varint(value: int) -> bytes:
+    if value < 0x80:
+        return _SMALL[value]
     encoded = bytearray()
     while value >= 0x80:
         encoded.append(value & 0x7F | 0x80)
         value >>= 7
     encoded.append(value)
     return bytes(encoded)
+
+
+def _decode_varint(data: bytes, at: int, end: int) -> tuple[int, int]:
+    """Unlike those of multiformats: 64 bits, and longer forms are allowed."""
+    if at < end and data[at] < 0x80:  # most are
+        return data[at], at + 1
+    value = 0
+    for index, byte in enumerate(data[at : min(end, at + _VARINT_MAX)]):
+        value |= (byte & 0x7F) << 7 * index
+        if byte < 0x80 and value <= _BITS_64:
+            return value, at + index + 1
+    raise ProtocolError("varint is cut short or over 64 bits")
