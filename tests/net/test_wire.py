@@ -365,3 +365,27 @@ def test_closing_before_the_connection_is_made_ends_it_at_once() -> None:
         assert attach(wire).calls == ["abort"]
 
     run(case)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_core_that_knows_the_end_may_still_send(loop: Any) -> None:
+    class LastWord(LineEcho):
+        def finished(self, now: float) -> None:
+            self.out.append(b"bye\n")
+            wires[0].close()
+
+    async def case() -> None:
+        def make() -> Wire:
+            wires.append(Wire(LastWord()))
+            return wires[-1]
+
+        server = await asyncio.get_running_loop().create_server(make, "127.0.0.1", 0)
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        writer.write(b"hello\n")
+        writer.write_eof()
+        assert await reader.read() == b"hello\nbye\n"
+        writer.close()
+        server.close()
+
+    wires: list[Wire] = []
+    run(case, loop)

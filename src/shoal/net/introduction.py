@@ -24,6 +24,7 @@ from shoal.net.identify import (
     read,
 )
 from shoal.net.stream import Stream
+from shoal.net.wire import clock_of
 from shoal.peer.book import CONFIRMED, Book
 from shoal.peer.record import PeerRecord
 
@@ -170,10 +171,10 @@ async def answer_pings(stream: Stream) -> None:
 
 async def ping(stream: Stream, rng: Random) -> float:
     """One round trip on a ping stream, in seconds."""
-    loop = asyncio.get_running_loop()
+    clock = clock_of(asyncio.get_running_loop())
     payload = rng.randbytes(PING_SIZE)
-    started = loop.time()
+    started = clock()
     await stream.write(payload)
     if await stream.readexactly(PING_SIZE) != payload:
         raise ProtocolError("the peer answered a ping with other bytes")
-    return loop.time() - started
+    return clock() - started

@@ -13,7 +13,7 @@ have more, which the wire looks for once:
     filled(count, now)                       ... and so many have arrived
     full                                     true: read no more until the next `wake`
     pause_writing(), resume_writing()        the other side does not keep up / does again
-    ended(now)                               the other side has finished; we may still send
+    finished(now)                            the other side has said all; we may still send
     connected(now)                           the pipe is open
 
 Whoever makes a core send something outside `receive`, `filled` and `tick` calls
@@ -21,8 +21,10 @@ Whoever makes a core send something outside `receive`, `filled` and `tick` calls
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import inf
+from time import monotonic
 from typing import Any, Protocol, cast
 
 from shoal.errors import ClosedError, LimitError, ProtocolError, ResetError, ShoalError
@@ -71,6 +73,11 @@ class WireSettings:
 
 
 NOTHING = memoryview(b"")
+
+
+def clock_of(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
+    """The loop's time.  uvloop's stands still for milliseconds, more than a round trip takes."""
+    return monotonic if type(loop).__module__.startswith("uvloop") else loop.time
 
 
 class Wire(asyncio.BufferedProtocol):
@@ -147,7 +154,8 @@ class Wire(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         self._loop = asyncio.get_running_loop()
-        self._heard = self._loop.time()
+        self._clock = clock_of(self._loop)
+        self._heard = self._clock()
         if self.settings.idle is not None:
             self._idle_at = self._heard + self.settings.idle
         if self.closing:  # before it began
@@ -184,11 +192,11 @@ class Wire(asyncio.BufferedProtocol):
         self._pump(nbytes)
 
     def eof_received(self) -> bool:
-        """Half-closing is for cores that know `ended`; to the others it is the end."""
-        ended = getattr(self._core, "ended", None)
-        if ended is None or self.ended:
+        """Half-closing is for cores that know `finished`; to the others it is the end."""
+        finished = getattr(self._core, "finished", None)
+        if finished is None or self.ended:
             return False
-        ended(self._loop.time())
+        finished(self._clock())
         self._flush()
         return not self._closing
 
@@ -228,7 +236,7 @@ class Wire(asyncio.BufferedProtocol):
             view = view[count:]
 
     def _pump(self, count: int = 0) -> None:
-        now = self._heard = self._loop.time()
+        now = self._heard = self._clock()
         self._pumping = True
         try:
             if self._target is not None:
@@ -411,7 +419,7 @@ class Wire(asyncio.BufferedProtocol):
             self._timer = self._loop.call_at(due, self._tick)
 
     def _tick(self) -> None:
-        now = self._loop.time()
+        now = self._clock()
         self._armed, self._timer = inf, None
         if self.settings.idle is not None:
             self._idle_at = self._heard + self.settings.idle
