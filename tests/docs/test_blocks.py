@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 from tests.docs.surroundings import ROOT, environment
 
+from shoal.cli.main import COMMANDS
+
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!http)([^)#]+)")
+COMMAND = re.compile(r"(?:^    |`)shoal ([a-z]+)", re.MULTILINE)
 MAPPED = re.compile(r"`([a-z_0-9/]+\.py)`")
 
 
@@ -57,6 +60,13 @@ def test_the_map_names_only_what_is_there() -> None:
     names = MAPPED.findall((ROOT / "docs/map.md").read_text())
     assert len(names) > 20
     assert [name for name in names if not (ROOT / "src/shoal" / name).exists()] == []
+
+
+@pytest.mark.parametrize("page", [*PAGES[:1], ROOT / "docs/command.md"], ids=lambda page: page.name)
+def test_every_command_that_is_shown_exists(page: Path) -> None:
+    shown = set(COMMAND.findall(page.read_text()))
+    assert shown
+    assert shown <= set(COMMANDS)
 
 
 def test_the_readme_fits_on_one_screen() -> None:

@@ -1,0 +1,30 @@
+"""make bench: every claim's table, one script after another.
+
+    python -m bench [NAME ...]
+
+Each script of this folder measures one claim and runs its rival in the same
+call.  Measure on a quiet machine.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+
+def main(names: list[str]) -> int:
+    scripts = {path.stem: path for path in sorted(HERE.glob("[a-z]*.py"))}
+    failed = []
+    for name in names or scripts:
+        print(f"=== {name}", flush=True)
+        command = [sys.executable, "-m", f"bench.{name}"]
+        if name not in scripts or subprocess.run(command, check=False).returncode:
+            failed.append(name)
+    if failed:
+        print(f"failed: {', '.join(failed)}; there are {', '.join(scripts)}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
