@@ -8,7 +8,6 @@ libp2p/specs noise/README.md, "libp2p data in handshake messages".
 """
 
 from collections.abc import Sequence
-from random import Random
 from typing import TYPE_CHECKING
 
 from shoal.codec.protobuf import Message, field
