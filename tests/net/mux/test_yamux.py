@@ -115,14 +115,36 @@ def test_an_opening_may_grant_more_than_the_first_window() -> None:
     assert end.mux.send(channel, bytes(2 * WINDOW)) == WINDOW + 100
 
 
-def test_a_write_is_cut_into_even_frames_and_later_writes_fill_the_last() -> None:
+def sizes(end: End) -> list[int]:
+    return [length for kind, _, _, length, _ in end.frames() if kind == DATA]
+
+
+def test_a_write_leaves_no_crumb() -> None:
     a, _ = connected()
     channel, _ = a.open()
     a.mux.send(channel, bytes(64 * 1024))
+    assert sizes(a) == [32768, 32768]
+    a.mux.send(channel, bytes(2 * FRAME_DATA + 1))
+    assert sizes(a) == [FRAME_DATA, (FRAME_DATA + 1) // 2, (FRAME_DATA + 1) // 2]
+
+
+def test_a_run_of_writes_fills_every_frame() -> None:
+    a, b = connected()
+    channel, _ = a.open()
+    data = random.Random(5).randbytes(FRAME_DATA * 4)
+    for start in range(0, len(data), 64 * 1024):
+        a.mux.send(channel, data[start : start + 64 * 1024])
+    sent = a.take()
+    b.give(sent)
+    assert b.accepted[0][1].data == data
+    assert [length for kind, _, _, length, _ in split(sent) if kind == DATA] == [FRAME_DATA] * 4
+
+
+def test_small_writes_share_a_frame_until_it_has_left() -> None:
+    a, _ = connected()
+    channel, _ = a.open()
     a.mux.send(channel, bytes(64 * 1024))
-    a.mux.send(channel, bytes(10))
-    sizes = [length for kind, _, _, length, _ in a.frames() if kind == DATA]
-    assert sizes == [32768, FRAME_DATA, 128 * 1024 + 10 - 32768 - FRAME_DATA]
+    a.take()
     a.mux.send(channel, b"one")
     a.mux.send(channel, b"two")
     assert a.frames() == [(DATA, 0, 1, 6, b"onetwo")]
@@ -194,6 +216,22 @@ def test_a_window_grows_while_it_is_read_within_four_round_trips() -> None:
     assert fill_and_read(three, 0.3) == 2 * WINDOW
     end.give(frame(WINDOW_UPDATE, RST, 1, 0), now)
     assert fill_and_read(three, 0.3) == 4 * WINDOW  # the dead stream gave its share back
+
+
+def test_no_window_grows_before_a_round_trip_was_measured() -> None:
+    end = End(False)
+    end.give(frame(DATA, SYN, 1, WINDOW, bytes(WINDOW)))
+    end.mux.consumed(end.accepted[0][0], WINDOW, 0.0)
+    assert end.accepted[0][0].window == WINDOW
+
+
+def test_a_round_trip_too_short_for_the_clock_still_lets_windows_grow() -> None:
+    end = End(False)
+    end.give(frame(PING, ACK, 0, 0))
+    assert end.mux.round_trip == 0.0
+    end.give(frame(DATA, SYN, 1, WINDOW, bytes(WINDOW)))
+    end.mux.consumed(end.accepted[0][0], WINDOW, 0.003)
+    assert end.accepted[0][0].window == 2 * WINDOW
 
 
 def test_a_reset_names_its_code_and_grants_nothing() -> None:

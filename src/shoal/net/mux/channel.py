@@ -14,6 +14,7 @@ from shoal.net.mux.sink import Sink
 
 WINDOW = 256 * 1024  # bytes: what both sides may send before the first update
 GROWTH_ROUND_TRIPS = 4  # half a window read within so many round trips: it is too small
+ROUND_TRIP_MIN = 0.001  # seconds: uvloop's clock has no finer steps, and one of 0 grows nothing
 
 
 class Channel:
@@ -60,7 +61,9 @@ class Channel:
         """Double the window if it was used up too fast, by at most `room`; by how much."""
         elapsed = now - self.updated_at
         self.updated_at = now
-        if round_trip is None or elapsed >= round_trip * GROWTH_ROUND_TRIPS:
+        if round_trip is None:
+            return 0
+        if elapsed >= max(round_trip, ROUND_TRIP_MIN) * GROWTH_ROUND_TRIPS:
             return 0
         growth = min(self.window, room)
         self.window += growth

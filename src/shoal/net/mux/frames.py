@@ -4,9 +4,10 @@ A header has twelve bytes: version, type, flags, stream id, length; only DATA
 is followed by as many bytes as its length says.
 
 What is written to a stream before the pump comes joins the DATA frame at the
-end of the queue, until that is as large as one Noise record; what is longer
-is cut into even frames.  So neither many small writes nor a crumb at the end
-of a large one cost a record each.
+end of the queue, until that is as large as one Noise record.  What is longer
+is cut into full frames and two even ones, and these are cut anew when more
+follows.  So neither small writes nor a crumb at the end of a large one cost a
+record each, and a long run of writes fills every record.
 
 Specification: hashicorp/yamux spec.md, "framing".
 """
@@ -32,6 +33,8 @@ class Frames:
         self._number = 0  # its stream
         self._header = bytearray()
         self._size = 0
+        self._even: memoryview | None = None  # the data of the last two frames, if cut evenly
+        self._before = bytearray()  # the header of the first of these
 
     def control(self, kind: int, flags: int, number: int, length: int) -> None:
         """A frame without data."""
@@ -41,6 +44,8 @@ class Frames:
         """All these bytes, in as few frames as they need."""
         room = 0  # in the frame at the end, if nothing has been queued or taken since
         if number == self._number and self.out and self.out[-1] is self._last:
+            if self._even is not None:
+                self._uneven(self._even)
             room = FRAME_DATA - self._size
         if size <= room:
             self._extend(data, size)
@@ -57,6 +62,7 @@ class Frames:
         self._number = number
         self._header = header
         self._size = size
+        self._even = None
 
     def _extend(self, data: Bytes, size: int) -> None:
         self.out.append(data)
@@ -68,8 +74,24 @@ class Frames:
         if room:
             self._extend(view[:room], room)
             view = view[room:]
-        frames = -(-len(view) // FRAME_DATA)
-        step = -(-len(view) // frames)
-        for start in range(0, len(view), step):
-            piece = view[start : start + step]
-            self._begin(number, piece, len(piece))
+        while len(view) > 2 * FRAME_DATA:
+            self._begin(number, view[:FRAME_DATA], FRAME_DATA)
+            view = view[FRAME_DATA:]
+        if len(view) <= FRAME_DATA:
+            self._begin(number, view, len(view))
+            return
+        half = len(view) // 2
+        self._begin(number, view[:half], half)
+        before = self._header
+        self._begin(number, view[half:], len(view) - half)
+        self._even, self._before = view, before
+
+    def _uneven(self, view: memoryview) -> None:
+        """More follows: fill the first of two even frames from the second."""
+        self._even = None
+        rest = view[FRAME_DATA:]
+        self.out[-3] = view[:FRAME_DATA]
+        self.out[-1] = self._last = rest
+        self._size = len(rest)
+        LENGTH.pack_into(self._before, LENGTH_AT, FRAME_DATA)
+        LENGTH.pack_into(self._header, LENGTH_AT, self._size)

@@ -30,6 +30,11 @@ RECORD_MAX = 65_535
 PLAIN_MAX = RECORD_MAX - len(TAG)
 RECORDS_MAX = 2**64 - 1  # the last counter is reserved; nobody will live to see it
 
+# glibc's malloc gives freed memory back to the system, and then every page that is needed again
+# costs a fault: after a burst of writes these take more time than the copying.  A large block
+# that is freed teaches it to keep up to twice as much (mallopt(3), M_MMAP_THRESHOLD).
+bytearray(16 << 20)  # more than is under way at once; glibc learns from blocks up to 32 MiB
+
 
 class Session:
     """A secure channel with one key in each direction."""
