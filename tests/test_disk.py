@@ -287,6 +287,55 @@ def test_a_closed_disk_says_so(play: Play) -> None:
     play(body)
 
 
+# Both do the same, whatever is asked of them.
+
+
+async def do_something(disk: Disk, folder: str, rng: Random) -> object:
+    """One call drawn from the seed, most often on names that exist."""
+
+    def path() -> str:
+        return "/".join([folder, *rng.choices("abc", k=rng.choice((1, 1, 1, 2, 2, 3)))])
+
+    offset, data = rng.randrange(3) * 10_000, rng.randbytes(rng.randrange(20_000))
+    calls: list[Callable[[], Awaitable[object]]] = [
+        lambda: disk.read(path(), offset, rng.choice((-1, 0, 5000))),
+        lambda: disk.read_into(path(), offset, bytearray(5000)),
+        lambda: disk.write(path(), offset, [data, data]),
+        lambda: disk.append(path(), [data]),
+        lambda: disk.truncate(path(), rng.randrange(40_000)),
+        lambda: disk.sync(path()),
+        lambda: disk.replace(path(), data),
+        lambda: disk.rename(path(), path()),
+        lambda: disk.list(path()),
+        lambda: disk.remove(path()),
+        lambda: disk.make_folder(path()),
+        lambda: disk.stat(path()),
+    ]
+    try:
+        result = await rng.choice(calls)()
+    except StorageError as error:
+        return type(error)
+    return result._replace(mtime_ns=0) if isinstance(result, real.Stat | simulated.Stat) else result
+
+
+def test_both_disks_answer_alike_to_whatever_is_asked(tmp_path: Path) -> None:
+    async def body(seed: int) -> None:
+        disks: list[tuple[Any, str]] = [
+            (Disk(), f"{tmp_path}/{seed}"),
+            (SimDisk(Random(0), delay=0), "/home"),
+        ]
+        answers = []
+        for disk, folder in disks:
+            rng = Random(seed)
+            await disk.make_folder(folder)
+            answers.append([await do_something(disk, folder, rng) for _ in range(60)])
+            await disk.close()
+        assert answers[0] == answers[1]
+
+    for seed in range(20):
+        asyncio.run(body(seed))
+
+
 # What only the real one can show.
 
 

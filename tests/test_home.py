@@ -23,7 +23,7 @@ from shoal.errors import (
     StorageError,
     UsageError,
 )
-from shoal.home import FORMAT, Home, Kept, default_path
+from shoal.home import FORMAT, Home, Kept
 from shoal.sim.disk import PowerCut, SimDisk
 
 ROOT = Path(__file__).parent.parent
@@ -48,13 +48,6 @@ def with_disk(body: Callable[[Disk], Awaitable[None]]) -> None:
 
 def secret() -> bytes:
     return b"a secret key"
-
-
-def test_a_home_is_where_the_user_says() -> None:
-    assert default_path({"SHOAL_HOME": "/somewhere"}) == "/somewhere"
-    assert default_path({"SHOAL_HOME": "", "XDG_DATA_HOME": "/data"}) == "/data/shoal"
-    assert default_path({}).endswith("/.local/share/shoal")
-    assert os.path.isabs(default_path({"SHOAL_HOME": "here"}))
 
 
 def test_the_identity_is_made_once_and_only_its_owner_may_read_it(tmp_path: Path) -> None:

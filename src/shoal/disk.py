@@ -109,7 +109,7 @@ class Disk:
         await self._call("write", path, _replace, path, temporary, data, mode)
 
     async def rename(self, old: str, new: str) -> None:
-        """Move a file or folder over whatever file has the new name."""
+        """Move a file over what file has the new name, or a folder to a free name."""
         await self._call("rename", old, os.replace, old, new)
 
     async def list(self, path: str) -> list[str]:
@@ -174,7 +174,10 @@ def _open(path: str, flags: int, mode: int = FILE_MODE) -> int:
 def _read(path: str, offset: int, length: int) -> bytes:
     descriptor = _open(path, os.O_RDONLY)
     try:
-        rest = max(0, os.fstat(descriptor).st_size - offset)
+        found = os.fstat(descriptor)
+        if S_ISDIR(found.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        rest = max(0, found.st_size - offset)
         buffer = bytearray(rest if length < 0 else min(length, rest))
         return bytes(memoryview(buffer)[: _fill(descriptor, offset, buffer)])
     finally:

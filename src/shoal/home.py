@@ -12,7 +12,7 @@ process at a time has a home; the lock ends with the process, however it ends.
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple, Self
 from zlib import crc32
@@ -38,14 +38,6 @@ class Kept(NamedTuple):
 
     version: int
     data: bytes
-
-
-def default_path(environ: Mapping[str, str]) -> str:
-    """Where a home is unless the user says otherwise: SHOAL_HOME, else where desktops keep data."""
-    if chosen := environ.get("SHOAL_HOME"):
-        return os.path.abspath(chosen)
-    data = environ.get("XDG_DATA_HOME") or os.path.join(os.path.expanduser("~"), ".local", "share")
-    return os.path.join(data, "shoal")
 
 
 class Home:

@@ -3,8 +3,10 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from random import Random
+from typing import Any
 
 import pytest
+from tests.test_disk import do_something
 
 from shoal.errors import DiskFullError, ReadOnlyError, StorageError
 from shoal.sim.disk import PowerCut, SimDisk
@@ -101,6 +103,51 @@ def test_a_removed_file_may_come_back() -> None:
         await disk.remove("/f/a")
 
     assert outcomes(before) == {(), (("a", b"x"),)}
+
+
+async def content(disk: SimDisk, path: str) -> dict[str, bytes | None]:
+    """All that can be found below a folder."""
+    found: dict[str, bytes | None] = {}
+    for name in await disk.list(path):
+        below = f"{path}/{name}"
+        stat = await disk.stat(below)
+        assert stat is not None
+        if stat.is_folder:
+            found[below] = None
+            found |= await content(disk, below)
+        else:
+            found[below] = await disk.read(below)
+    return found
+
+
+async def sync_all(disk: SimDisk, path: str) -> None:
+    for below in await content(disk, path):
+        await disk.sync(below)
+    await disk.sync(path)
+
+
+def test_whatever_was_done_a_full_sync_keeps_it() -> None:
+    async def body(seed: int) -> bool:
+        rng = Random(seed)
+        disk: Any = SimDisk(Random(seed), delay=0)
+        await disk.make_folder("/f")
+        for _ in range(3):
+            for _ in range(20):
+                await do_something(disk, "/f", rng)
+            await sync_all(disk, "/f")
+            before = await content(disk, "/f")
+            disk.crash()
+            assert await content(disk, "/f") == before
+        for _ in range(20):
+            await do_something(disk, "/f", rng)
+        before = await content(disk, "/f")
+        disk.crash()
+        after = await content(disk, "/f")
+        assert disk._room == disk._tree.room()
+        return after != before
+
+    changed = [asyncio.run(body(seed)) for seed in range(40)]
+    assert 10 < sum(changed) < 40
 
 
 def test_the_same_seed_tears_alike() -> None:

@@ -3,6 +3,8 @@
 import asyncio
 from random import Random
 
+import pytest
+
 from shoal.sim.faults import RATES, Fault, Plan, Storm
 from shoal.sim.host import Host
 from shoal.sim.run import run_world
@@ -113,6 +115,33 @@ def test_overlapping_faults_add_up_and_end_one_by_one() -> None:
         (0.0, True, True, True, full, True),
     ]
     world.close()
+
+
+def test_a_clock_never_runs_back_and_its_host_wakes_by_it() -> None:
+    plan = Plan(
+        20.0,
+        (
+            Fault(1.0, 5.0, "clock", 1.0, (0,)),
+            Fault(3.0, 9.0, "clock", 0.5, (0,)),
+        ),
+    )
+    readings: list[float] = []
+
+    async def boot(host: Host) -> None:
+        for _ in range(200):
+            readings.append(asyncio.get_running_loop().time())
+            await asyncio.sleep(0.1)
+
+    with World(1) as world:
+        nodes = world.hosts(2)
+        world.boot(nodes[0], boot)
+        world.run(world.storm(nodes, 20.0, plan))
+        clock = nodes[0].clock
+        assert clock is not None
+        assert clock.read(world.loop.now) - world.loop.now == pytest.approx(90.0, abs=0.2)
+        assert nodes[1].clock is None
+    assert readings == sorted(readings)
+    assert readings[-1] - readings[0] > 100
 
 
 async def wait_until(world: World, moment: float) -> None:

@@ -97,7 +97,9 @@ def test_an_invariant_does_not_hide_a_deadlock() -> None:
     assert isinstance(caught.value.__cause__, DeadlockError)
 
 
-def test_a_livelock_names_its_seed() -> None:
+def test_a_livelock_names_its_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shoal.sim.loop.LIVELOCK", 1000)
+
     async def scenario(world: World) -> None:
         await asyncio.sleep(1)
         for _ in count():
@@ -121,24 +123,33 @@ def test_a_world_that_does_not_end_is_stopped() -> None:
         run_one(scenario, 1, within=1000)
 
 
-def test_a_failure_names_scenario_seed_time_host_and_the_way_back() -> None:
+async def one_host_fails(world: World) -> None:
     async def boot(host: Host) -> None:
         await asyncio.sleep(2)
         if host.name == "node3":
             raise ValueError("this\nwent wrong")
         await asyncio.sleep(100)
 
-    async def scenario(world: World) -> None:
-        world.hosts(5, boot)
-        await asyncio.sleep(100)
+    world.hosts(5, boot)
+    await asyncio.sleep(100)
 
+
+def test_a_failure_names_scenario_seed_time_host_and_the_way_back() -> None:
     with pytest.raises(SimulationError) as caught:
-        run_world(scenario, [9])
-    name = f"{__name__}:{scenario.__qualname__}"
+        run_world(one_host_fails, [9])
+    name = f"{__name__}:one_host_fails"
     assert str(caught.value) == (
         f"{name} failed with seed 9 at 2.000000 s on host node3: ValueError: this went wrong"
         f" -- replay: shoal lab replay {name} --seed 9"
     )
+
+
+def test_a_scenario_inside_a_test_has_no_way_back_and_says_so() -> None:
+    async def scenario(world: World) -> None:
+        raise ValueError
+
+    with pytest.raises(SimulationError, match="no replay: it is not at the top of a module"):
+        run_one(scenario, 1)
 
 
 def test_a_failure_inside_a_task_group_names_its_host() -> None:

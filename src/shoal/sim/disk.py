@@ -307,7 +307,7 @@ class SimDisk:
 
     def _rename(self, old: str, new: str) -> None:
         self._writing()
-        room = self._room_of(new)
+        room = self._room_of(new) if self._tree.find(old) is not self._tree.find(new) else 0
         self._tree.rename(old, new)
         self._room -= room
 

@@ -28,6 +28,7 @@ RATES = {  # kind -> how many a minute the wildest world has, for each hundred n
     "slow disk": 60.0,
     "full disk": 30.0,
     "bad disk": 30.0,
+    "clock": 30.0,
 }
 LINK_KINDS = ("loss", "delay", "duplicate", "reorder")
 CUT_KINDS = ("partition", "one-way")
@@ -35,6 +36,8 @@ ABSENT = 0.3  # the chance that a world knows nothing of a kind
 FEWEST = 20  # nodes: a small world has as many faults as one of this size
 DELAY_MOST = 2.0  # seconds that the worst delay adds to a packet
 SLOWEST = 1000.0  # times slower than usual, of a disk
+JUMP_MOST = 60.0  # seconds that a clock jumps ahead, at worst
+DRIFT_MOST = 0.01  # seconds a second that it then gains or loses
 CUT_STEPS = 12  # a power cut comes within so many steps of the disk, if it waits for one
 
 
@@ -106,6 +109,7 @@ class Troubled(Protocol):
     def crash(self, number: int) -> None: ...
     def restart(self, number: int) -> None: ...
     def disk(self, number: int) -> Any: ...
+    def skew(self, number: int, jump: float, rate: float) -> None: ...
     def cut(self, side: tuple[int, ...], one_way: bool) -> None: ...
     def heal(self) -> None: ...
 
@@ -148,6 +152,9 @@ class Storm:
             self._crash(fault.who[0], fault.amount)
         elif fault.kind.endswith("disk"):
             self._upset(fault.who[0], fault.kind, fault.amount)
+        elif fault.kind == "clock":
+            drift = self._rng.uniform(-1, 1) * fault.amount * DRIFT_MOST
+            self._nodes.skew(fault.who[0], fault.amount * JUMP_MOST, 1 + drift)
         else:
             self._weather()
         self._timers.post(self._timers.now + fault.lasts, self._end, (fault,))
@@ -164,6 +171,8 @@ class Storm:
                 self._revive(number)
         elif fault.kind.endswith("disk"):
             self._soothe(number)
+        elif fault.kind == "clock":
+            self._nodes.skew(number, 0.0, 1.0)  # it stays ahead: time does not run back
         else:
             self._weather()
 

@@ -202,9 +202,21 @@ class Tree:
         node = self.find(old)
         if node is None:
             raise MissingError("No such file or directory")
-        if isinstance(self.find(new), Folder):
+        here, there = self._place(old), self._place(new)
+        self._check_rename(node, old, new)
+        self._change((*here, None), (*there, node))
+
+    def _check_rename(self, node: File | Folder, old: str, new: str) -> None:
+        there = self.find(new)
+        if isinstance(node, Folder):
+            if _names(new)[: len(_names(old))] == _names(old) and there is not node:
+                raise StorageError("Invalid argument")  # into itself
+            if isinstance(there, File):
+                raise MissingError("Not a directory")
+            if there is not None and there is not node and there.entries:
+                raise StorageError("Directory not empty")
+        elif isinstance(there, Folder):
             raise StorageError("Is a directory")
-        self._change((*self._place(old), None), (*self._place(new), node))
 
     def remove(self, path: str) -> None:
         node = self.find(path)

@@ -96,10 +96,11 @@ def _failure(scenario: Scenario, world: World, error: BaseException) -> Simulati
     host = world.culprit(error)
     where = f" on host {host.name}" if host else ""
     reason = " ".join(f"{type(error).__name__}: {error}".split())[:REASON_MAX]
-    command = f"shoal lab replay {name_of(scenario)} --seed {world.seed}"
-    failure = SimulationError(
-        f"{name_of(scenario)} failed with seed {world.seed} at {world.time:.6f} s{where}: "
-        f"{reason} -- replay: {command}"
-    )
+    name = name_of(scenario)
+    line = f"{name} failed with seed {world.seed} at {world.time:.6f} s{where}: {reason}"
+    if "<" in name:
+        return SimulationError(f"{line} -- no replay: it is not at the top of a module")
+    command = f"shoal lab replay {name} --seed {world.seed}"
+    failure = SimulationError(f"{line} -- replay: {command}")
     failure.advice = f"`{command}` shows it again"
     return failure

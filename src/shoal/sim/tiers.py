@@ -56,6 +56,12 @@ class Hosts:
     def disk(self, number: int) -> Any:
         return self._hosts[number].disk
 
+    def skew(self, number: int, jump: float, rate: float) -> None:
+        """Let a clock jump ahead of what it shows, and then run `rate` times too fast."""
+        host = self._hosts[number]
+        ahead = host.clock.read(host.loop.now) - host.loop.now if host.clock else 0.0
+        host.skew(ahead + jump, rate)
+
     def cut(self, side: Sequence[int], one_way: bool = False) -> None:
         """Nothing passes between these and the others (or only from the others to these)."""
         here = set(side)
@@ -130,6 +136,9 @@ class Cores:
 
     def disk(self, number: int) -> Any:
         """Cores have none."""
+
+    def skew(self, number: int, jump: float, rate: float) -> None:
+        """All cores have the world's clock."""
 
     def cut(self, side: Sequence[int], one_way: bool = False) -> None:
         self._cuts.append((frozenset(side), one_way))
@@ -240,6 +249,9 @@ class Graph:
 
     def disk(self, number: int) -> Any:
         """Rows have none."""
+
+    def skew(self, number: int, jump: float, rate: float) -> None:
+        """Rows know no time."""
 
     def cut(self, side: Sequence[int], one_way: bool = False) -> None:
         self._cuts.append((frozenset(side), one_way))
