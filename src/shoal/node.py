@@ -32,6 +32,7 @@ from shoal.net.mux import mplex, yamux
 from shoal.net.secure import hybrid, noise, tls
 from shoal.net.secure.payload import StaticKey
 from shoal.net.transport.tcp import Tcp
+from shoal.net.transport.websocket import WebSocket
 from shoal.net.upgrade import Offer
 from shoal.peer.book import SWEEP, Book
 from shoal.peer.key import PrivateKey
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 AGENT = f"shoal/{__version__}"
 SECURITIES = ("hybrid", "noise", "tls")
 MUXERS = ("yamux", "mplex")
-TRANSPORTS: dict[str, Callable[[], Any]] = {"tcp": Tcp}
+TRANSPORTS: dict[str, Callable[[], Any]] = {"tcp": Tcp, "websocket": WebSocket}
 
 
 @dataclass(frozen=True, slots=True)

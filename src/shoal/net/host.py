@@ -82,6 +82,7 @@ class Host:
         self.closed = False
         self._allows = allows  # whether a host may be dialled and listened on
         self._book = book
+        self._transports = transports
         self._known_only = known_only  # security protocols proposed only to whom names them
         self._wires = wires or WireSettings()
         self._buffers = Buffers()
@@ -370,6 +371,8 @@ class Host:
             for connection in leaving:
                 connection.abort()
                 await connection.wait_closed()
+        for transport in self._transports:
+            await transport.aclose()
 
 
 async def serve(handler: Handler, stream: Stream) -> None:

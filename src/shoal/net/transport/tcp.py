@@ -42,6 +42,9 @@ class Tcp:
         plain = names[1:] if names[0] == "ip6zone" else names
         return len(plain) == 2 and plain[0] in FAMILIES and plain[1] == "tcp"
 
+    async def aclose(self) -> None:
+        """It owns nothing but its connections."""
+
     async def dial(self, address: Multiaddr, pipe: Pipe) -> None:
         """Connect what `pipe` makes."""
         loop = asyncio.get_running_loop()

@@ -1,0 +1,211 @@
+"""WebSocket and WSS: a byte pipe where only HTTP gets through.
+
+Messages are cut where it suits the sender and mean nothing; their bytes are one
+stream.  aiohttp speaks the protocol, so here a task sends and a task receives
+for each connection, which TCP needs not.
+
+libp2p/specs websockets/README.md; RFC 6455.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+from shoal.errors import UnreachableError
+from shoal.net.tasks import Tasks
+from shoal.net.transport.seam import Pipe, Session
+from shoal.net.transport.tcp import BACKLOG, Bound, family_of
+from shoal.net.web import Web
+from shoal.peer.multiaddr import Multiaddr
+
+MESSAGE_MAX = 4 << 20  # bytes; js puts one muxer frame, up to a window, into a message
+CLOSING = 2.0  # seconds for the closing handshake
+PLAIN = ("ws",)
+SECURE = (("tls", "ws"), ("wss",))
+
+
+class WebSocket:
+    """Bytes in WebSocket messages.
+
+    `tls` checks servers that we dial (a context, or True for the usual
+    authorities); `certificate` is what we show as one, for listening on WSS.
+    """
+
+    def __init__(
+        self,
+        *,
+        tls: ssl.SSLContext | bool = True,
+        certificate: ssl.SSLContext | None = None,
+    ) -> None:
+        self._web = Web(tls=tls)
+        self._certificate = certificate
+        self._tasks = Tasks()
+        self._servers: list[Any] = []
+
+    def speaks(self, address: Multiaddr) -> bool:
+        names = address.names
+        return names[1:2] == ("tcp",) and (names[2:] == PLAIN or names[2:] in SECURE)
+
+    async def dial(self, address: Multiaddr, pipe: Pipe) -> None:
+        scheme = "ws" if address.names[2:] == PLAIN else "wss"
+        host = f"[{address.host}]" if ":" in (address.host or "") else address.host
+        socket = await self._web.socket(f"{scheme}://{host}:{address.port}/", limit=MESSAGE_MAX)
+        messages = Messages(socket, pipe(), address, self._tasks)
+        _ = self._tasks.start(messages.receive(), f"receive from {address}")
+
+    async def listen(
+        self, address: Multiaddr, pipe: Pipe, _session: Callable[[Session], None]
+    ) -> Bound:
+        from aiohttp import web
+
+        secure = address.names[2:] in SECURE
+        if secure and self._certificate is None:
+            raise UnreachableError("listening on WSS needs a certificate")
+
+        async def serve(request: web.BaseRequest) -> web.StreamResponse:
+            socket = web.WebSocketResponse(max_msg_size=MESSAGE_MAX, compress=False)
+            if not socket.can_prepare(request).ok or request.transport is None:
+                return web.Response(status=426, text="this is a WebSocket\n")
+            await socket.prepare(request)
+            name = request.transport.get_extra_info("peername")
+            remote = Multiaddr.of(name[0], name[1]) / suffix
+            await Messages(socket, pipe(), remote, self._tasks).receive()
+            return socket
+
+        suffix = "/".join(address.names[2:])
+        served = web.Server(serve)
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(
+            served,
+            address.host,
+            address.port or 0,
+            family=family_of(address),
+            backlog=BACKLOG,
+            ssl=self._certificate if secure else None,
+        )
+        self._servers.append(served)
+        names = [socket.getsockname()[:2] for socket in server.sockets]
+        return Bound(server, [Multiaddr.of(*name) / suffix for name in names])
+
+    async def aclose(self) -> None:
+        await self._tasks.aclose()
+        for served in self._servers:
+            await served.shutdown(0)
+        await self._web.aclose()
+
+
+class Messages:
+    """One WebSocket as the transport of a protocol."""
+
+    def __init__(
+        self, socket: Any, protocol: asyncio.BufferedProtocol, remote: Multiaddr, tasks: Tasks
+    ) -> None:
+        self._socket = socket
+        self._protocol: Any = protocol
+        self._remote = remote
+        self._high, self._low = 65536, 16384
+        self._waiting: list[Any] = []  # what is still to be sent
+        self._size = 0
+        self._paused = False
+        self._closing = self._lost = False
+        self._more = asyncio.Event()  # something to send, or the end
+        self._reading = asyncio.Event()
+        self._reading.set()
+        self._receiver: asyncio.Task[Any] | None = None
+        self._sender = tasks.start(self._send(), f"send to {remote}")
+        protocol.connection_made(self)  # type: ignore[arg-type]
+
+    # As a transport
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        if name == "multiaddr":
+            return self._remote
+        return self._socket.get_extra_info(name, default)
+
+    def set_write_buffer_limits(self, high: int, low: int) -> None:
+        self._high, self._low = high, low
+
+    def get_write_buffer_size(self) -> int:
+        return self._size
+
+    def write(self, data: Any) -> None:
+        self.writelines([data])
+
+    def writelines(self, parts: list[Any]) -> None:
+        if self._closing:
+            return
+        self._waiting += parts
+        self._size += sum(map(len, parts))
+        self._more.set()
+        if self._size > self._high and not self._paused:
+            self._paused = True
+            self._protocol.pause_writing()
+
+    def pause_reading(self) -> None:
+        self._reading.clear()
+
+    def resume_reading(self) -> None:
+        self._reading.set()
+
+    def is_closing(self) -> bool:
+        return self._closing
+
+    def close(self) -> None:
+        """After what waits has been sent."""
+        self._closing = True
+        self._more.set()
+        self._reading.set()
+
+    def abort(self) -> None:
+        self._closing = True
+        self._sender.cancel()
+        if self._receiver is not None and self._receiver is not asyncio.current_task():
+            self._receiver.cancel()
+        self._lose(None)
+
+    def _lose(self, error: Exception | None) -> None:
+        if not self._lost:
+            self._lost = True
+            asyncio.get_running_loop().call_soon(self._protocol.connection_lost, error)
+
+    # The two tasks
+
+    async def receive(self) -> None:
+        """Until either side ends it."""
+        from aiohttp import WSMsgType
+
+        self._receiver = asyncio.current_task()
+        try:
+            while not self._closing:
+                await self._reading.wait()
+                message = await self._socket.receive()
+                if message.type is not WSMsgType.BINARY:
+                    break
+                self._protocol.feed(message.data)
+        finally:
+            self.close()
+            await asyncio.wait([self._sender], timeout=CLOSING)
+            self._lose(None)
+
+    async def _send(self) -> None:
+        try:
+            while self._waiting or not self._closing:
+                await self._more.wait()
+                self._more.clear()
+                parts, self._waiting = self._waiting, []
+                data = b"".join(parts)
+                if data:
+                    await self._socket.send_bytes(data)
+                self._sent(len(data))
+        except (ConnectionError, RuntimeError):
+            pass  # the other side has gone; the receiver sees it too
+        finally:
+            async with asyncio.timeout(CLOSING):
+                await self._socket.close()
+
+    def _sent(self, count: int) -> None:
+        self._size -= count
+        if self._paused and self._size <= self._low:
+            self._paused = False
+            self._protocol.resume_writing()
