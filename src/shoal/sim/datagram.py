@@ -52,6 +52,8 @@ class DatagramTransport(asyncio.DatagramTransport):
         share: bool = False,
     ):
         ip, port = local
+        if ip == ANY and remote is not None:
+            ip = LOOPBACK if remote[0].startswith("127.") else host.ip
         if ip not in (ANY, LOOPBACK, host.ip):
             raise OSError(EADDRNOTAVAIL, f"{ip} is not an address of host {host.name}")
         if host.datagrams is None:
@@ -81,7 +83,7 @@ class DatagramTransport(asyncio.DatagramTransport):
     def start(self, protocol: Any) -> None:
         self._protocol = protocol
         self._deliver = protocol.datagram_received
-        self.host.loop.call_soon(protocol.connection_made, self)
+        protocol.connection_made(self)
 
     @property
     def connected(self) -> bool:

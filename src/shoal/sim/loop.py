@@ -367,7 +367,9 @@ class SimLoop(asyncio.AbstractEventLoop):
     def default_exception_handler(self, context: dict[str, Any]) -> None:
         """End the run with the exception; what comes without one is logged."""
         error = context.get("exception")
-        if error is not None and self._thread is not None:
+        # asyncio.streams on 3.11 lets the cancellation of a handler escape from a callback
+        harmless = error is None or isinstance(error, asyncio.CancelledError)
+        if self._thread is not None and not harmless:
             self._failure = self._failure or error
             return
         _log.error("%s (seed %s)", context.get("message"), self.seed, exc_info=error)

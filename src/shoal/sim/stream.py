@@ -215,6 +215,12 @@ class StreamTransport(asyncio.Transport):
         self._flow.finish()
         self._lose(None)
 
+    def _force_close(self, error: BaseException | None) -> None:
+        """What asyncio's TLS calls when it cannot go on."""
+        self._closing = True
+        self._flow.finish()
+        self._lose(error)
+
     def _reset(self) -> None:
         """Cut the connection off; the peer hears of it in due time."""
         self._flow.stop()
