@@ -1,7 +1,7 @@
 """How many checks passed, failed and were skipped, told from one process to another.
 
 Each runner of `.ci/run` (pytest, the fuzzer, the interop frame) appends one
-line of JSON to the file that SHOAL_TALLY names.  Counting lines of a log would
+line of JSON to the file that GATE_TALLY names.  Counting lines of a log would
 break with the first program that prints something similar.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-VARIABLE = "SHOAL_TALLY"
+VARIABLE = "GATE_TALLY"
 
 
 @dataclass

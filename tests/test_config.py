@@ -69,6 +69,19 @@ def test_the_later_source_is_the_stronger(tmp_path: Path) -> None:
     assert [config.origin(key) for key in keys] == origins
 
 
+def test_a_variable_that_is_no_setting_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    load(tmp_path, environ={"SHOAL_PROFLIE": "local", "SHOAL_CODE": "7-a-b", "HOME": "/x"})
+    assert caplog.messages == ["SHOAL_PROFLIE is no setting and changes nothing"]
+
+
+def test_a_home_is_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load(tmp_path, flags={"home": "pond"}).home == str(tmp_path / "pond")
+    assert load(tmp_path, environ={"SHOAL_HOME": ""}).home.endswith("shoal")
+
+
 def test_text_is_read_by_its_unit(tmp_path: Path) -> None:
     text = "[pond]\nrate = '5M'\nmemory = '64KiB'\nopen = 'no'\nnames = 'a:1, b:2'"
     pond = load(tmp_path, text).of(PondSettings)

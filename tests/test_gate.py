@@ -13,19 +13,19 @@ from tests.tally import Tally
 ROOT = Path(__file__).parents[1]
 GOOD = """\
 test:
-\t@echo '{"passed": 5, "failed": [], "skipped": 1}' >> $$SHOAL_TALLY
+\t@echo '{"passed": 5, "failed": [], "skipped": 1}' >> $$GATE_TALLY
 fuzz:
 \t@true
 interop:
-\t@echo '{"passed": 2, "failed": [], "skipped": 3}' >> $$SHOAL_TALLY
+\t@echo '{"passed": 2, "failed": [], "skipped": 3}' >> $$GATE_TALLY
 """
 BAD = """\
 test:
-\t@echo '{"passed": 5, "failed": ["a::b"], "skipped": 0}' >> $$SHOAL_TALLY; exit 1
+\t@echo '{"passed": 5, "failed": ["a::b"], "skipped": 0}' >> $$GATE_TALLY; exit 1
 fuzz:
 \t@echo '9 passed, 9 failed, 9 skipped'; exit 2
 interop:
-\t@echo '{"passed": 2, "failed": [], "skipped": 3}' >> $$SHOAL_TALLY; echo '{"pas' >> $$SHOAL_TALLY
+\t@echo '{"passed": 2, "failed": [], "skipped": 3}' >> $$GATE_TALLY; echo '{"pas' >> $$GATE_TALLY
 """
 
 

@@ -19,6 +19,7 @@ Profile `public` (the default) may know the famous names of each network;
 `local` has none and refuses to dial or announce beyond loopback.
 """
 
+import logging
 import os
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
@@ -36,6 +37,7 @@ OTHERS = ("SHOAL_CONFIG", "SHOAL_CODE")  # variables that are no settings: the f
 FILE = "config.toml"  # in the home folder
 ITEMS_MAX = 1000  # of a list: nobody writes more by hand
 
+log = logging.getLogger(__name__)
 Settings = TypeVar("Settings")
 Texts = Mapping[str, Any]  # setting, as `section.name` -> the value given
 
@@ -116,7 +118,8 @@ class Config:
         for key, value in flags.items():
             given.add(key, value, "flag")
         given.add_profile()
-        own = {"profile": PROFILES[0], "home": home, **given.values("")}
+        own = {"profile": PROFILES[0], **given.values("")}
+        own["home"] = os.path.abspath(os.path.expanduser(own.get("home") or home))
         services = [kind(**given.values(kind.section)) for kind in kinds]
         return cls(**own, settings=services, origins=given.origins)
 
@@ -191,10 +194,12 @@ class Given:
                 self.add(key, value, str(path))
 
     def add_environment(self, environ: Mapping[str, str]) -> None:
-        for key in self._known:
-            variable = PREFIX + key.replace(".", "_").upper()
-            if variable in environ:
-                self.add(key, environ[variable], variable)
+        keys = {PREFIX + key.replace(".", "_").upper(): key for key in self._known}
+        for variable, value in sorted(environ.items()):
+            if variable in keys:
+                self.add(keys[variable], value, variable)
+            elif variable.startswith(PREFIX) and variable not in OTHERS:
+                log.warning("%s is no setting and changes nothing", variable)
 
     def add_profile(self) -> None:
         """What the profile says where nobody else said anything."""

@@ -165,6 +165,16 @@ def test_an_interrupted_command_closes_what_it_owns(number: signal.Signals) -> N
 
 
 @pytest.mark.slow
+def test_an_error_that_nobody_reads_keeps_its_code() -> None:
+    with run_probe("away", "--json") as child:
+        assert child.stdout
+        assert child.stderr
+        child.stdout.close()
+        assert child.wait() == 4
+        assert child.stderr.read() == ""
+
+
+@pytest.mark.slow
 def test_a_reader_who_leaves_is_no_drama() -> None:
     with run_probe("lines") as child:
         assert child.stdout

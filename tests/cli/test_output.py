@@ -83,6 +83,14 @@ def test_what_a_peer_named_is_shown_and_not_obeyed() -> None:
     assert cell("two\nlines") == "two\\nlines"
 
 
+def test_a_name_that_is_no_text_is_written_all_the_same() -> None:
+    for as_json, said in ((False, b"bad \\udcff\n"), (True, b'{"name": "bad \\udcff"}\n')):
+        raw = io.BytesIO()
+        stream = io.TextIOWrapper(raw, encoding="utf-8")
+        Output(stream, io.StringIO(), json=as_json).show({"name": "bad \udcff"}, "bad \udcff")
+        assert raw.getvalue() == said
+
+
 def test_json_keeps_bytes_and_ids_readable() -> None:
     output, out, _ = make(json=True)
     output.ready({"key": b"\x01\xff", "name": "ü", "peers": {"b", "a"}}, "text")

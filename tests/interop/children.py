@@ -25,7 +25,7 @@ READY = 30.0  # seconds until a program is ready: Node.js with libp2p takes two 
 GRACE = 5.0  # seconds between the request to end and the end
 POLL = 0.02  # seconds between looks at the log
 TAIL = 60  # lines of the log that are printed after a failure
-GROUPS = "SHOAL_CHILDREN"  # a folder with one file per living process group, for who stops us all
+GROUPS = "GATE_CHILDREN"  # a folder with one file per living process group, for who stops us all
 PORT_TRIES = 100  # for a number that is free for TCP and UDP
 
 

@@ -20,7 +20,7 @@ IFF_UP = 0x1
 IFF_LOOPBACK = 0x8
 IFF_RUNNING = 0x40
 IFF_MULTICAST = 0x1000  # LAN discovery is tested on loopback
-ALONE = "SHOAL_ALONE"  # set where only loopback exists
+ALONE = "GATE_ALONE"  # set where only loopback exists
 
 
 def wrapper() -> list[str]:

@@ -10,11 +10,12 @@ import json as json_text
 import os
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Any, TextIO
 
-from shoal.cli.failure import FAILED, INTERRUPTED, explain
+from shoal.cli.failure import FAILED, INTERRUPTED, Failure, explain
 
 GAP = "  "  # between the columns of a plain table
 CONTROLS = [*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
@@ -33,6 +34,9 @@ class Output:
         self._stdout = stdout
         self._stderr = stderr
         self._deaf = False  # the reader of our pipe has left
+        for stream in (stdout, stderr):
+            if isinstance(stream, TextIOWrapper):  # a file's name may be no text at all
+                stream.reconfigure(errors="backslashreplace")
 
     def show(self, record: Mapping[str, Any], text: str | None = None) -> None:
         """One result or event: the record with --json, else the text (None: nothing)."""
@@ -75,6 +79,11 @@ class Output:
         if self._deaf:
             return self.finish(FAILED)
         failure = explain(error)
+        with suppress(BrokenPipeError):
+            self._report(error, failure)
+        return self.finish(failure.code)
+
+    def _report(self, error: BaseException, failure: Failure) -> None:
         if self.debug:
             self._stderr.write("".join(traceback.format_exception(error)))
         if self.json:
@@ -84,7 +93,6 @@ class Output:
             self._stderr.write("interrupted\n")
         else:
             self._sentences(failure.happened, failure.tried, failure.advice)
-        return self.finish(failure.code)
 
     def finish(self, code: int) -> int:
         """Flush; when the reader has left, keep the interpreter from complaining at exit."""
