@@ -11,7 +11,6 @@ BEP 3, "bencoding".  Strings and keys are bytes in Python.
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
-from operator import lt
 from typing import Any
 
 from shoal.errors import ProtocolError, UsageError
@@ -26,6 +25,7 @@ Encodable = int | bytes | bytearray | memoryview | Sequence["Encodable"] | Mappi
 _END, _DICT, _INT, _LIST = b"edil"
 _ZERO, _NINE, _COLON = b"09:"
 _HEADERS = tuple(b"%d:" % length for length in range(256))  # what stands before most strings
+_LENGTHS = {header: length for length, header in enumerate(_HEADERS)}
 
 
 def encode(value: Encodable) -> bytes:
@@ -123,7 +123,10 @@ def _read(data: bytes, at: int, lenient: bool) -> tuple[Value, int]:
                 at = start + first - _ZERO
             else:
                 start = data.index(b":", at, at + DIGITS_MAX + 1) + 1
-                at = start + _number(data[at : start - 1], lenient)
+                length = _LENGTHS.get(data[at:start])
+                if length is None:
+                    length = _number(data[at : start - 1], lenient)
+                at = start + length
             items.append(data[start:at])
         elif first == _INT:
             end = data.index(b"e", at, at + DIGITS_MAX + 3)
@@ -166,16 +169,19 @@ def _number(digits: bytes, lenient: bool) -> int:
 
 
 def _pair(items: list[Any], lenient: bool) -> dict[bytes, Any]:
-    keys = items[::2]
+    """Keys and values in turn as a dictionary; in few calls, as there is one for every file."""
+    each = iter(items)
     try:
+        pairs = dict(zip(each, each, strict=False))
+        keys = list(pairs)
         b"".join(keys)
     except TypeError as error:
         raise ProtocolError("a key of a bencoded dictionary is not a string") from error
     if len(items) % 2:
         raise ProtocolError("a key of a bencoded dictionary has no value")
-    if not (lenient or all(map(lt, keys, keys[1:]))):
-        raise ProtocolError("keys of a bencoded dictionary are not in order")
-    return dict(zip(keys, items[1::2], strict=True))
+    if not lenient and (len(keys) * 2 < len(items) or keys != sorted(keys)):
+        raise ProtocolError("keys of a bencoded dictionary are repeated or not in order")
+    return pairs
 
 
 def _spans(data: bytes, lenient: bool) -> dict[bytes, slice]:
