@@ -168,8 +168,11 @@ def test_truths_enumerations_and_other_mappings_are_written_like_their_kin() -> 
     class Kind(IntEnum):
         REPLY = 1
 
-    assert bencode.encode([True, Kind.REPLY, MappingProxyType({b"a": False})]) == (
-        b"li1ei1ed1:ai0eee"
+    class Key(bytes):
+        pass
+
+    assert bencode.encode([True, Kind.REPLY, MappingProxyType({b"a": False}), Key(b"k")]) == (
+        b"li1ei1ed1:ai0ee1:ke"
     )
 
 
