@@ -19,7 +19,7 @@ from shoal.peer.id import PeerId
 from shoal.peer.multiaddr import Multiaddr
 
 NEGOTIATION = 10.0  # seconds for an inbound stream to agree on a protocol, as in js and go
-FLUSH_SIZE = 256 * 1024  # bytes: more than this is sent before the tick is over
+FLUSH_SIZE = 4 * 65_507  # bytes sent before the tick is over: four full records of four frames
 
 
 class Muxer(Protocol):
@@ -178,17 +178,27 @@ class Connection:
     # As the carrier of its streams
 
     def send(self, channel: Any, data: Bytes) -> int:
-        if self._paused:
-            self._stalled[channel] = None
-            return 0
-        if not self.out:
-            self._unflushed = 0
-        taken: int = self._muxer.send(channel, data)
-        self._unflushed += taken
-        if self._unflushed >= FLUSH_SIZE:
-            self._link.flush()
-        else:
-            self._link.wake()
+        """As much as the peer's window and the link take."""
+        taken, size = 0, len(data)
+        while taken < size:
+            if self._paused:
+                self._stalled[channel] = None
+                break
+            if not self.out:
+                self._unflushed = 0
+            room = FLUSH_SIZE - self._unflushed
+            whole = not taken and size <= room
+            part = data if whole else memoryview(data)[taken : taken + room]
+            count: int = self._muxer.send(channel, part)
+            taken += count
+            self._unflushed += count
+            if self._unflushed < FLUSH_SIZE:
+                self._link.wake()
+            else:
+                self._unflushed = 0
+                self._link.flush()
+            if count < len(part):
+                break  # `writable` is called when the window opens
         return taken
 
     def consumed(self, channel: Any, count: int) -> None:
