@@ -150,6 +150,18 @@ def test_small_writes_share_a_frame_until_it_has_left() -> None:
     assert a.frames() == [(DATA, 0, 1, 6, b"onetwo")]
 
 
+def test_what_has_left_is_not_held_until_the_next_write() -> None:
+    a, _ = connected()
+    channel, _ = a.open()
+    data = bytearray(100_000)
+    a.mux.send(channel, data)
+    with pytest.raises(BufferError):
+        data.clear()
+    a.take()
+    a.mux.tick(30.0)
+    data.clear()
+
+
 def test_a_full_frame_or_another_frame_is_never_extended() -> None:
     a, _ = connected()
     first, _ = a.open()

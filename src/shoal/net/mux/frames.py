@@ -38,6 +38,8 @@ class Frames:
 
     def control(self, kind: int, flags: int, number: int, length: int) -> None:
         """A frame without data."""
+        if not self.out:  # what was written has left: let go of it
+            self._last, self._even = b"", None
         self.out.append(HEADER.pack(0, kind, flags, number, length))
 
     def data(self, number: int, data: Bytes, size: int) -> None:
