@@ -143,3 +143,25 @@ def test_a_peer_that_never_ends_a_closed_stream_is_not_waited_for() -> None:
     a.mux.tick(LINGER)
     assert a.frames() == [(WINDOW_UPDATE, RST, 1, 0, b"")]
     assert list(a.mux.channels) == [3]
+
+
+def test_a_reader_who_pauses_for_an_hour_loses_nothing() -> None:
+    a, b = connected()
+    channel, waiting = a.open()
+    data = bytes(range(256)) * 1500
+    sent = a.mux.send(channel, data)
+    now = 0.0
+    pump(a, b, now)
+    for _ in range(120):
+        now += 30.0
+        a.mux.tick(now)
+        b.mux.tick(now)
+        pump(a, b, now)
+        assert a.mux.send(channel, data[sent:]) == 0
+    other, heard = b.accepted[0]
+    b.mux.consumed(other, sent, now)
+    pump(a, b, now)
+    assert waiting.writable_calls == 1
+    assert a.mux.send(channel, data[sent:]) == len(data) - sent
+    pump(a, b, now)
+    assert heard.data == data
