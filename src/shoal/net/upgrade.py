@@ -159,8 +159,10 @@ class Upgrade:
     def _advance(self, view: memoryview, now: float) -> int:
         handshake = self._handshake
         assert handshake is not None
-        used = handshake.receive(view)
-        self._take(handshake)
+        try:
+            used = handshake.receive(view)
+        finally:
+            self._take(handshake)  # the last word of one that failed, too
         if handshake.done:
             self._secured(handshake, now)
         return used
