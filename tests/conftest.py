@@ -13,4 +13,5 @@ os.environ["SHOAL_PROFILE"] = "local"  # refuses to dial or announce beyond loop
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    tally.append_pytest(terminalreporter.stats)
+    if not hasattr(terminalreporter.config, "workerinput"):  # xdist's workers report to us
+        tally.append_pytest(terminalreporter.stats)

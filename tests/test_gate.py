@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -99,3 +100,14 @@ def test_a_tally_is_the_sum_of_its_lines(tmp_path: Path, monkeypatch: pytest.Mon
     tally.append(Tally(1, ["a"], 2))
     tally.append(Tally(10, [], 20))
     assert tally.read(tmp_path / "tally") == Tally(11, ["a"], 22)
+
+
+@pytest.mark.slow
+def test_parallel_tests_are_counted_once(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pytest", "-n", "2", "tests/test_tree.py"]
+    environment = {**os.environ, tally.VARIABLE: str(tmp_path / "tally")}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=False)
+    total = tally.read(tmp_path / "tally")
+    assert done.returncode == 0, done.stdout
+    assert total
+    assert f"{total.passed} passed".encode() in done.stdout
