@@ -6,30 +6,12 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from tests.rpc.names import Names
 
 from shoal.errors import ClosedError, NotFoundError, RefusedError, UnreachableError, UsageError
 from shoal.rpc.client import RpcClient
 from shoal.rpc.server import RpcServer
 from shoal.sim.loop import SimLoop
-
-
-class Names:
-    """A Link's part in a call, without a Grape."""
-
-    def __init__(self) -> None:
-        self.ports: dict[str, list[int]] = {}
-        self.lookups = 0
-
-    async def lookup(self, name: str, *, fresh: bool = False) -> list[str]:
-        self.lookups += 1
-        return [f"127.0.0.1:{port}" for port in self.ports.get(name, [])]
-
-    async def announce(self, name: str, port: int) -> int:
-        self.ports.setdefault(name, []).append(port)
-        return 1
-
-    async def withdraw(self, name: str, port: int) -> None:
-        self.ports[name] = [each for each in self.ports[name] if each != port]
 
 
 def serve(names: Names, says: str = "") -> RpcServer:
