@@ -87,11 +87,11 @@ def test_an_idle_network_refreshes_its_buckets_and_asks_silent_contacts() -> Non
 
 def test_a_stranger_who_asks_enters_only_after_it_has_answered() -> None:
     node = engine()
-    node.heard(stranger(1), 0.0)
+    node.verify(stranger(1), 0.0)
     assert len(node.table) == 0
     (question,) = node.out
     assert question.verb is Verb.PING
-    node.heard(stranger(1), 0.0)
+    node.verify(stranger(1), 0.0)
     assert len(node.out) == 1  # asked once
     node.answered(question.number, Answer(stranger(1)), 0.1)
     assert [contact.address for contact in node.table] == [1]
@@ -100,11 +100,11 @@ def test_a_stranger_who_asks_enters_only_after_it_has_answered() -> None:
 def test_a_flood_of_strangers_makes_us_ask_only_a_few() -> None:
     node = engine()
     for number in range(5000):
-        node.heard(stranger(number), 0.0)
+        node.verify(stranger(number), 0.0)
     assert len(node.out) == VERIFY_MAX
     node.tick(1.0)
     node.tick(10.0)
-    node.heard(stranger(6000), 10.0)
+    node.verify(stranger(6000), 10.0)
     assert len(node.out) == VERIFY_MAX + 1  # the silent ones have given their places back
 
 
@@ -165,7 +165,7 @@ def test_walks_and_questions_are_limited() -> None:
         node.ask(stranger(1), Verb.PING, 0.0)
     with pytest.raises(LimitError):
         node.ask(stranger(1), Verb.PING, 0.0)
-    node.heard(stranger(99), 0.0)  # no room to verify it, and no error
+    node.verify(stranger(99), 0.0)  # no room to verify it, and no error
     node.tick(1000.0)
     assert len(node.questions) < QUESTIONS_MAX
 

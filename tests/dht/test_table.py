@@ -9,8 +9,12 @@ from shoal.dht.table import FAILURES_MAX, Contact, Table
 K = 8
 
 
+def key(position: int) -> bytes:
+    return position.to_bytes(20)
+
+
 def contact(position: int, address: object = None, group: object = None) -> Contact:
-    return Contact(position, position.to_bytes(20), address or position, group)
+    return Contact(position, key(position), address or position, group)
 
 
 def filled(seed: int, size: int = 500) -> tuple[Table, list[Contact]]:
@@ -132,8 +136,8 @@ def test_silent_and_failing_contacts_are_questionable() -> None:
     table.answered(contact(4), 950.0)
     table.failed(4)
     assert [known.position for known in table.questionable(1000.0)] == [1, 4]
-    assert table.heard(1, 1, 1000.0)
-    assert not table.heard(1, 77, 1000.0)  # another id at a known address proves nothing
+    assert table.heard(1, key(1), 1000.0)
+    assert not table.heard(1, key(77), 1000.0)  # another id at a known address proves nothing
     assert [known.position for known in table.questionable(1000.0)] == [4]
 
 
@@ -170,5 +174,5 @@ def test_the_version_grows_whenever_closest_may_change() -> None:
     versions.append(table.version)
     assert versions == sorted(set(versions))
     table.answered(contact(7), 2.0)
-    table.heard(7, 7, 3.0)
+    table.heard(7, key(7), 3.0)
     assert table.version == versions[-1]

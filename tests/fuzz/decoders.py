@@ -8,7 +8,7 @@ will hardly be found.
 from collections.abc import Callable
 from typing import NamedTuple
 
-from tests.fuzz import net, seeds
+from tests.fuzz import dht, net, seeds
 
 from shoal.codec import bencode, multibase, multihash, varint
 from shoal.codec.buffer import Buffer
@@ -69,5 +69,7 @@ DECODERS = (
     Decoder("tls-extension", certificate.decode_extension, net.EXTENSIONS),
     Decoder("yamux", net.yamux, net.YAMUX),
     Decoder("mplex", net.mplex, net.MPLEX),
+    Decoder("krpc", dht.decode, dht.KRPC),
+    Decoder("mainline-node", dht.node, dht.KRPC),
 )
 BY_NAME = {decoder.name: decoder for decoder in DECODERS}

@@ -138,13 +138,18 @@ class Kademlia:
         """Whom we name when somebody asks."""
         return self.table.closest(target, self.parameters.k)
 
-    def heard(self, contact: Contact, now: float) -> None:
-        """A query came. A stranger enters the table only after it has answered one of ours."""
-        if self.table.heard(contact.address, contact.position, now):
-            return
-        if len(self._verifying) >= VERIFY_MAX or contact.address in self._verifying:
-            return
-        if self.questions.full:
+    def heard(self, address: Hashable, contact_id: bytes, now: float) -> bool:
+        """A query came. True if that was all; else `verify` may make a contact of the stranger."""
+        return (
+            self.table.heard(address, contact_id, now)
+            or address in self._verifying
+            or len(self._verifying) >= VERIFY_MAX
+            or self.table.closed(self.position_of(contact_id))
+        )
+
+    def verify(self, contact: Contact, now: float) -> None:
+        """A stranger enters the table only after it has answered a question of ours."""
+        if self.questions.full or self.heard(contact.address, contact.id, now):
             return
         if self.table.wants(contact):
             self._verifying[contact.address] = None

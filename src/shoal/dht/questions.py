@@ -191,6 +191,15 @@ class Questions:
             walk.done = True
             self._walks.remove(walk)
 
+    def close(self, now: float) -> None:
+        """End everything: walks with what they have, questions without an answer."""
+        for question in list(self._pending.values()):
+            del self._pending[question.number]
+            if question.listener:
+                question.listener(None)
+        for walk in list(self._walks):
+            self._end(walk, now)
+
     def ask(
         self,
         contact: Contact,
@@ -295,9 +304,12 @@ class Questions:
             )
             self._watch(walk, "asked", question, now)
         if walk.lookup.done:
-            self.cancel(walk)
-            if walk.finished:
-                walk.finished(walk, now)
+            self._end(walk, now)
+
+    def _end(self, walk: Walk, now: float) -> None:
+        self.cancel(walk)
+        if walk.finished:
+            walk.finished(walk, now)
 
     def _watch(
         self, walk: Walk, what: str, question: Question, now: float, closer: int = 0

@@ -58,6 +58,9 @@ class Store:
     def __len__(self) -> int:
         return len(self._keys)
 
+    def __contains__(self, key: bytes) -> bool:
+        return key in self._keys
+
     def keys(self) -> list[bytes]:
         return list(self._keys)
 
@@ -146,6 +149,7 @@ class Publication:
     """Something of ours that others keep for us."""
 
     key: bytes
+    name: Hashable  # apart from others under the same key
     value: Any
     due: float
     interval: float
@@ -173,7 +177,7 @@ class Publications:
         """It has been stored now; store it again after each interval. False: there is no room."""
         if (key, name) not in self._all and len(self._all) >= PUBLISHED_MAX:
             return False
-        self._all[key, name] = Publication(key, value, now + interval, interval)
+        self._all[key, name] = Publication(key, name, value, now + interval, interval)
         return True
 
     def remove(self, key: bytes, name: Hashable = None) -> None:

@@ -98,10 +98,10 @@ class Table:
             self._remove(entry)
         return self._add(Entry(contact, now))
 
-    def heard(self, address: Hashable, position: int, now: float) -> bool:
+    def heard(self, address: Hashable, contact_id: bytes, now: float) -> bool:
         """A query came; from whom we know, it is a sign of life. True if we know it."""
         entry = self._addresses.get(address)
-        if entry is None or entry.contact.position != position:
+        if entry is None or entry.contact.id != contact_id:
             return False
         if not entry.failures:
             entry.seen = now
@@ -130,6 +130,13 @@ class Table:
         if len(bucket.entries) < self.k or any(entry.failures for entry in bucket.entries):
             return self._group_has_room(contact, bucket.entries)
         return not bucket.spares and self._group_has_room(contact, bucket.spares)
+
+    def closed(self, position: int) -> bool:
+        """Whether nobody new is wanted there: the bucket is full of the living, and has spares."""
+        bucket = self._buckets.get((self.own ^ position).bit_length())
+        if bucket is None or not bucket.spares:
+            return False
+        return bucket.good is not None and len(bucket.good) == self.k
 
     def closest(self, target: int, count: int) -> list[Contact]:
         """The `count` live contacts closest to the target, in no certain order.

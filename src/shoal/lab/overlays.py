@@ -111,7 +111,7 @@ class EngineWorld:
         node = self.by_address[question.contact.address]  # type: ignore[index]
         if not node.alive:
             return
-        node.engine.heard(asker.contact, self.now)
+        node.engine.verify(asker.contact, self.now)
         answer = Answer(node.contact, self._closer(node, question, asker))
         if question.verb is Verb.PUT_VALUE:
             node.kept[question.key] = self.now + float(question.argument)
