@@ -11,6 +11,8 @@ import sys
 import time
 from pathlib import Path
 
+from bench.table import machine
+
 ROUNDS = 25
 BARE = "bare interpreter"
 CASES = {
@@ -30,6 +32,7 @@ def main() -> int:
         for name, seconds in times.items():
             seconds.append(measure(CASES[name]))
     medians = {name: statistics.median(seconds) * 1000 for name, seconds in times.items()}
+    print(machine())
     print(f"{'':28} {'ms':>7} {'over bare':>10} {'must':>6}")
     for name, median in medians.items():
         must = f"{LIMITS[name]:.0f}" if name in LIMITS else "-"

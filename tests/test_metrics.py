@@ -3,6 +3,7 @@
 import math
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from shoal.errors import UsageError
 from shoal.metrics import MEMBERS_MAX, Metrics
@@ -28,6 +29,24 @@ def test_the_page_is_what_prometheus_reads() -> None:
         "shoal_peers 2",
     ]
     assert metrics.text().endswith("\n")
+
+
+def test_prometheus_own_parser_reads_what_we_counted() -> None:
+    metrics = Metrics()
+    metrics.gauges("load", 'how "busy"\nit is \\', "by").of('a "b"\n\\c').value = -0.5
+    metrics.counters("dials_total", "dials", "transport").of("tcp").value += 2
+    metrics.histogram("wait_seconds", "waits", bounds=(0.1, 1.0)).observe(0.5)
+    families = {family.name: family for family in text_string_to_metric_families(metrics.text())}
+    assert {name: family.type for name, family in families.items()} == {
+        "shoal_load": "gauge",
+        "shoal_dials": "counter",
+        "shoal_wait_seconds": "histogram",
+    }
+    load = families["shoal_load"]
+    assert load.documentation == 'how "busy"\nit is \\'
+    assert (load.samples[0].labels, load.samples[0].value) == ({"by": 'a "b"\n\\c'}, -0.5)
+    counts = [sample.value for sample in families["shoal_wait_seconds"].samples]
+    assert counts == [0, 1, 1, 0.5, 1]
 
 
 def test_a_histogram_counts_up_to_and_with_each_bound() -> None:
