@@ -161,8 +161,8 @@ class Dialler:
                 session = await self.transport(address).dial(address.without_peer(), lambda: wire)
                 return await stands if session is None else self._made.session(session)
         except TimeoutError:
-            wire.abort()
             raise UnreachableError(f"no answer within {seconds:g} s") from None
-        except BaseException:
-            wire.abort()
-            raise
+        finally:
+            if not stands.done() or stands.cancelled() or stands.exception() is not None:
+                stands.cancel()
+                wire.abort()
