@@ -1,6 +1,7 @@
 """What the fuzzer found once stays mended, and every decoder survives a taste of it."""
 
 from itertools import islice
+from pathlib import Path
 
 import pytest
 from tests.fuzz.decoders import BY_NAME, DECODERS, Decoder
@@ -46,3 +47,10 @@ def test_an_exception_that_is_no_protocol_error_is_a_failure() -> None:
     assert isinstance(result, Failure)
     assert result.error == "IndexError: out of range"
     assert result.data == b"data"
+
+
+def test_a_failure_is_kept_and_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.fuzz.run.FOUND", tmp_path)
+    failure = Failure("bencode-raw", b"data", "IndexError: out of range", "place")
+    failure.path.write_bytes(failure.data)
+    assert list(found()) == [(BY_NAME["bencode-raw"], failure.path)]
