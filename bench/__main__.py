@@ -13,18 +13,22 @@ from pathlib import Path
 HERE = Path(__file__).parent
 
 
+def scripts() -> list[str]:
+    """Those that can be run; the others help them."""
+    files = sorted(HERE.glob("[a-z]*.py"))
+    return [path.stem for path in files if '__name__ == "__main__"' in path.read_text()]
+
+
 def main(names: list[str]) -> int:
-    files = sorted(HERE.glob("[a-z]*.py"))  # those that can be run; the others help them
-    scripts = [path.stem for path in files if '__name__ == "__main__"' in path.read_text()]
-    del scripts["table"]  # which prints the others'
+    known = scripts()
     failed = []
-    for name in names or scripts:
+    for name in names or known:
         print(f"=== {name}", flush=True)
         command = [sys.executable, "-m", f"bench.{name}"]
-        if name not in scripts or subprocess.run(command, check=False).returncode:
+        if name not in known or subprocess.run(command, check=False).returncode:
             failed.append(name)
     if failed:
-        print(f"failed: {', '.join(failed)}; there are {', '.join(scripts)}")
+        print(f"failed: {', '.join(failed)}; there are {', '.join(known)}")
     return 1 if failed else 0
 
 
