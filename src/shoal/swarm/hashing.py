@@ -60,12 +60,12 @@ def proves(torrent: Torrent, piece: int, found: tuple[bytes, bytes]) -> bool:
     plain, root = found
     if torrent.has_v1 and plain != torrent.pieces[piece * _SHA1 : (piece + 1) * _SHA1]:
         return False
-    return not torrent.has_v2 or root == torrent.roots[piece]
+    return not torrent.checks_v2 or root == torrent.roots[piece]
 
 
 def verify(torrent: Torrent, tasks: list[Task]) -> list[bool]:
     """Which of these pieces are what the torrent says."""
-    found = digests(tasks, torrent.has_v1, torrent.has_v2)
+    found = digests(tasks, torrent.has_v1, torrent.checks_v2)
     return [proves(torrent, task.piece, each) for task, each in zip(tasks, found, strict=True)]
 
 
@@ -75,3 +75,31 @@ def blame_hashes(data: memoryview) -> list[bytes]:
         sha1(data[at : at + BLOCK], usedforsecurity=False).digest()
         for at in range(0, len(data), BLOCK)
     ]
+
+
+class LongProof:
+    """Proves a piece that is too large for memory, a part at a time."""
+
+    def __init__(self, torrent: Torrent, piece: int) -> None:
+        self._torrent = torrent
+        self._piece = piece
+        self._size = 0
+        self._plain = sha1(usedforsecurity=False)
+        self._blocks: list[bytes] = []
+
+    def update(self, part: bytes) -> None:
+        """The next bytes; all parts but the last are whole blocks."""
+        self._size += len(part)
+        if self._torrent.has_v1:
+            self._plain.update(part)
+        if self._torrent.checks_v2:
+            self._blocks += block_hashes(memoryview(part))
+
+    @property
+    def right(self) -> bool:
+        layout, root = self._torrent.layout, b""
+        for at in range(self._size, layout.piece_size(self._piece), len(_ZEROS)):
+            self._plain.update(_ZEROS[: layout.piece_size(self._piece) - at])
+        if self._torrent.checks_v2:
+            root = root_of(self._blocks, piece_height(layout, self._piece))
+        return proves(self._torrent, self._piece, (self._plain.digest(), root))

@@ -75,12 +75,16 @@ class Layout:
 
     def spans(self, piece: int, begin: int, length: int) -> Iterator[Span]:
         """The file bytes under a part of a piece, pads included, in order."""
-        at = piece * self.piece_length + begin
+        return self.spans_at(piece * self.piece_length + begin, length)
+
+    def spans_at(self, at: int, length: int) -> Iterator[Span]:
+        """The file bytes under a part of the line; gaps (v2) are passed over."""
         end = at + length
         number = max(bisect_right(self._starts, at) - 1, 0)
         while at < end and number < len(self._filled):
             index = self._filled[number]
             file = self.files[index]
+            at = max(at, file.offset)
             take = min(end, file.end) - at
             if take > 0:
                 yield Span(index, at - file.offset, take)

@@ -148,13 +148,18 @@ class Torrent:
     @cached_property
     def roots(self) -> list[bytes]:
         """v2: the hash of every piece, in the order of the pieces."""
-        files = range(len(self.layout.files)) if self.has_v2 else range(0)
+        files = range(len(self.layout.files)) if self.checks_v2 else range(0)
         return [each for index in files for each in self.piece_layer(index)]
 
     def missing_layers(self) -> list[File]:
         """Files whose piece layer has to be asked of peers first."""
         large = [file for file in self.layout.files if file.length > self.layout.piece_length]
         return [file for file in large if file.root and file.root not in self.layers]
+
+    @cached_property
+    def checks_v2(self) -> bool:
+        """Pieces are proven by v2's hashes: they are known."""
+        return self.has_v2 and not self.missing_layers()
 
     def with_layers(self, layers: Mapping[bytes, bytes]) -> "Torrent":
         """The same with these piece layers, each checked against its root."""

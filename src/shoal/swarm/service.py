@@ -1,0 +1,286 @@
+"""Swarm: contents fetched from and given to many peers.
+
+It listens on one port for all contents (the handshake says which one a peer
+wants), dials the addresses that each transfer names, and keeps the number of
+connections within its bounds.
+
+    async with Swarm(disk, rng) as swarm:
+        transfer = await swarm.download(Magnet.parse(link), "out")
+        async for progress in transfer.watch(): ...
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from shoal.config import setting
+from shoal.disk import Disk
+from shoal.errors import ClosedError, UsageError
+from shoal.net.buffers import Buffers
+from shoal.net.wire import Wire, WireSettings
+from shoal.swarm.bittorrent import PeerWire
+from shoal.swarm.candidates import Address
+from shoal.swarm.magnet import Magnet
+from shoal.swarm.make import Progress as MakeProgress, Recipe, arrange, make_of, scan
+from shoal.swarm.progress import Wish
+from shoal.swarm.rate import Bucket
+from shoal.swarm.session import Session
+from shoal.swarm.torrent import Torrent
+from shoal.swarm.transfer import Limits, Source, Transfer
+
+if TYPE_CHECKING:
+    from random import Random
+
+CONNECT_TIMEOUT = 15.0  # seconds for a TCP connection
+HANDSHAKE_TIMEOUT = 10.0  # seconds for BitTorrent's handshake, as libtorrent has it
+IDLE = 240.0  # seconds without a byte; others send keep-alives every two minutes
+PEER_ID = b"-SH0100-"
+_WIRE = WireSettings(idle=IDLE, closing=5.0, frame_max=2 << 20)
+
+SourceMaker = Callable[[Transfer], Source | None]  # asked for every new transfer
+
+
+@dataclass(frozen=True, slots=True)
+class SwarmSettings:
+    """BitTorrent."""
+
+    section: ClassVar[str] = "swarm"
+    port: int = setting(0, "port for peers; 0 is any free one", least=0, most=65535)
+    connections: int = setting(200, "peers at the same time", least=1, most=10_000)
+    dialling: int = setting(30, "addresses dialled at the same time", least=1, most=1000)
+    per_host: int = setting(64, "connections from one address", least=1, most=10_000)
+    down: float = setting(0.0, "download limit; 0 is none", unit="bytes/s", least=0)
+    up: float = setting(0.0, "upload limit; 0 is none", unit="bytes/s", least=0)
+    piece_memory: int = setting(64 << 20, "pieces on their way", unit="bytes", least=1 << 20)
+
+
+class PeerSocket(Wire):
+    """A wire whose core learns the peer's address when the connection stands."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        peer = transport.get_extra_info("peername")
+        core = cast("PeerWire", self.core)
+        if peer and not core.address:
+            core.address = peer[0]
+        super().connection_made(transport)
+
+
+class Swarm:
+    """All transfers of a node."""
+
+    def __init__(
+        self,
+        disk: Disk,
+        rng: "Random",
+        *,
+        settings: SwarmSettings | None = None,
+        makers: Iterable[SourceMaker] = (),
+        allows: Callable[[str], bool] = lambda host: True,
+    ) -> None:
+        self.disk = disk
+        self.rng = rng
+        self.settings = settings or SwarmSettings()
+        self.makers = list(makers)
+        self.transfers: list[Transfer] = []
+        self.port = 0
+        self._allows = allows
+        self._peer_id = PEER_ID + rng.randbytes(12)
+        self._by_hash: dict[bytes, Session] = {}
+        self._wires: dict[PeerSocket, None] = {}
+        self._dialling = 0
+        self._buffers = Buffers()
+        self._limits = Limits(
+            Bucket(self.settings.down or None, 0.0), Bucket(self.settings.up or None, 0.0)
+        )
+        self._server: asyncio.Server | None = None
+        self._tasks: asyncio.TaskGroup | None = None
+        self._running: dict[Transfer, asyncio.Task[None]] = {}
+        self._closed = False
+
+    async def __aenter__(self) -> "Swarm":
+        self._tasks = asyncio.TaskGroup()
+        await self._tasks.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:  # fmt: skip
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Stop every transfer, save its notes and close its connections."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._server is not None:
+            self._server.close()
+        for task in list(self._running.values()):
+            task.cancel()
+        if self._tasks is not None:
+            await self._tasks.__aexit__(None, None, None)
+        for wire in list(self._wires):
+            wire.abort(ClosedError("the swarm was closed"))
+        for wire in list(self._wires):
+            await wire.wait_closed()
+
+    async def listen(self, host: str | None = None, port: int | None = None) -> int:
+        """Accept peers; the port."""
+        loop = asyncio.get_running_loop()
+        wanted = self.settings.port if port is None else port
+        self._server = await loop.create_server(self._accept, host or "0.0.0.0", wanted)
+        self.port = self._server.sockets[0].getsockname()[1]
+        for transfer in self.transfers:
+            transfer.session.port = self.port
+        return self.port
+
+    # Contents
+
+    async def download(
+        self, what: Torrent | Magnet, folder: str, wish: Wish | None = None,
+        *, peers: Iterable[Address] = (),
+    ) -> Transfer:  # fmt: skip
+        """Begin to fetch a content into a folder; it goes on where it stopped before."""
+        torrent = what if isinstance(what, Torrent) else None
+        wish = wish or Wish(memory=self.settings.piece_memory)
+        named: tuple[Address, ...] = ()
+        if isinstance(what, Magnet):
+            named = what.peers
+            wish.numbers = what.selected if wish.numbers is None else wish.numbers
+        session = self._session(what.hash_v1, what.hash_v2, torrent)
+        transfer = Transfer(
+            session, self.disk, folder, self.rng, self,
+            wish=wish, limits=self._limits, name=what.name,
+        )  # fmt: skip
+        self._start(transfer)
+        transfer.found(address for address in (*peers, *named) if self._allows(address[0]))
+        return transfer
+
+    async def share(
+        self, path: str, recipe: Recipe | None = None, progress: MakeProgress | None = None,
+        *, up: float | None = None,
+    ) -> Transfer:  # fmt: skip
+        """Make a torrent of a file or folder and serve it."""
+        recipe = recipe or Recipe()
+        name, sources = await scan(self.disk, path)
+        torrent = await make_of(self.disk, name, sources, recipe, progress)
+        _, origins = arrange(name, sources, torrent.layout.piece_length, recipe.version)
+        return self.seed(torrent, "", origins, up=up)
+
+    def seed(
+        self, torrent: Torrent, folder: str, paths: Sequence[str], *, up: float | None = None
+    ) -> Transfer:
+        """Serve files that were proven a moment ago."""
+        session = self._session(torrent.hash_v1, torrent.hash_v2, torrent)
+        transfer = Transfer(
+            session, self.disk, folder, self.rng, self,
+            wish=Wish(seed=True, up=up), limits=self._limits, paths=paths,
+        )  # fmt: skip
+        self._start(transfer)
+        return transfer
+
+    def _session(
+        self, hash_v1: bytes | None, hash_v2: bytes | None, torrent: Torrent | None
+    ) -> Session:
+        session = Session(
+            hash_v1, hash_v2, self._peer_id, self.rng, torrent=torrent, port=self.port
+        )
+        if any(each in self._by_hash for each in session.hashes):
+            raise UsageError("this content is being transferred already")
+        return session
+
+    def _start(self, transfer: Transfer) -> None:
+        if self._tasks is None or self._closed:
+            raise UsageError("the swarm is not open")
+        for each in transfer.session.hashes:
+            self._by_hash[each] = transfer.session
+        for maker in self.makers:
+            source = maker(transfer)
+            if source is not None:
+                transfer.sources.append(source)
+        self.transfers.append(transfer)
+        task = self._tasks.create_task(self._run(transfer))
+        self._running[transfer] = task
+
+    async def _run(self, transfer: Transfer) -> None:
+        try:
+            await transfer.run()
+        finally:
+            self._running.pop(transfer, None)
+            self.transfers.remove(transfer)
+            for each in [h for h, s in self._by_hash.items() if s is transfer.session]:
+                del self._by_hash[each]
+
+    async def stop(self, transfer: Transfer) -> None:
+        """End one transfer; its notes are saved."""
+        task = self._running.get(transfer)
+        if task is not None:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    def _find(self, info_hash: bytes) -> Session | None:
+        session = self._by_hash.get(info_hash)
+        if session is None:  # a v2 hash that the metadata has told since
+            session = next(
+                (t.session for t in self.transfers if info_hash in t.session.hashes), None
+            )
+        return session
+
+    # Connections
+
+    def room(self) -> int:
+        free = self.settings.connections - len(self._wires) - self._dialling
+        return max(0, min(free, self.settings.dialling - self._dialling))
+
+    def dial(self, transfer: Transfer, address: Address) -> None:
+        if self._tasks is not None:
+            self._dialling += 1
+            self._tasks.create_task(self._dial(transfer, address))
+
+    async def _dial(self, transfer: Transfer, address: Address) -> None:
+        loop = asyncio.get_running_loop()
+        session = transfer.session
+        core = PeerWire(self._find, address[0], session=session, info_hash=session.hashes[0])
+        wire = self._wire(core)
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT):
+                await loop.create_connection(lambda: wire, address[0], address[1])
+        except (OSError, TimeoutError):
+            self._wires.pop(wire, None)
+            transfer.candidates.ended(address, loop.time(), useful=False)
+            return
+        finally:
+            self._dialling -= 1
+        await wire.wait_closed()
+        self._wires.pop(wire, None)
+        transfer.candidates.ended(address, loop.time(), useful=bool(core.peer_id))
+
+    def _accept(self) -> PeerSocket:
+        core = PeerWire(self._find, "")
+        wire = self._wire(core)
+        if len(self._wires) > self.settings.connections and not self._make_room():
+            wire.abort(ClosedError("too many connections"))
+        elif self._tasks is not None:
+            self._tasks.create_task(self._until_closed(wire))
+        return wire
+
+    async def _until_closed(self, wire: PeerSocket) -> None:
+        await wire.wait_closed()
+        self._wires.pop(wire, None)
+
+    def _make_room(self) -> bool:
+        now = asyncio.get_running_loop().time()
+        return any(transfer.make_room(now) for transfer in self.transfers)
+
+    def _wire(self, core: PeerWire) -> PeerSocket:
+        wire = PeerSocket(core, settings=_WIRE, buffers=self._buffers)
+        core.wake = wire.wake
+        core.shut = lambda reason: wire.fail(ClosedError(reason))
+        core.on_ready = wire.ready
+        wire.expect_ready(HANDSHAKE_TIMEOUT)
+        self._wires[wire] = None
+        return wire

@@ -1,0 +1,295 @@
+"""Pieces on one side, files on a Disk on the other.
+
+Only proven pieces are written, whole and in as few calls as their files allow.
+Bytes of files that nobody wants, which share a piece with wanted ones, lie in
+`edges`; pieces too large for memory wait block by block in `parts`.  Both are
+in a hidden folder beside the content, with the note for resuming, and that
+folder goes when everything is here.  Symbolic links are never followed.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable, Iterable, Sequence
+
+from shoal.disk import Disk
+from shoal.errors import MissingError, ProtocolError, StorageError
+from shoal.swarm.hashing import LongProof, make_task, verify
+from shoal.swarm.layout import Layout
+from shoal.swarm.make import BATCH, WORKERS
+from shoal.swarm.pieces import Bitfield
+from shoal.swarm.resume import Resume, Seen
+from shoal.swarm.torrent import Torrent
+
+COPY = 4 << 20  # bytes moved at a time out of the part file
+Progress = Callable[[int, int], None]
+
+
+class Storage:
+    """The files of one torrent in one folder."""
+
+    def __init__(
+        self, disk: Disk, torrent: Torrent, folder: str, *, paths: Sequence[str] | None = None
+    ) -> None:
+        self.disk = disk
+        self.torrent = torrent
+        self.layout: Layout = torrent.layout
+        self.folder = folder
+        self.wanted = [not file.pad for file in self.layout.files]
+        key = torrent.hashes[0].hex()[:16]
+        self.notes = f"{folder}/.{key}.shoal"
+        self._paths = list(paths) if paths is not None else [
+            "/".join((folder, *file.path)) for file in self.layout.files
+        ]  # fmt: skip
+        self._read_only = paths is not None
+        self._ready: dict[int, None] = {}  # files that were checked and made
+        self._written: dict[str, None] = {}  # since the last sync
+        self._slots: dict[int, int] = {}  # piece -> its place in the part file
+        self._noted = False
+
+    def path(self, index: int) -> str:
+        return self._paths[index]
+
+    def select(self, wanted: Sequence[bool]) -> None:
+        """Which files are wanted; the bytes of others are kept aside."""
+        pads = [file.pad for file in self.layout.files]
+        self.wanted = [each and not pad for each, pad in zip(wanted, pads, strict=True)]
+
+    def _place(self, index: int) -> tuple[str, int]:
+        """Where a file's bytes are: its path, and what to add to offsets."""
+        if self.wanted[index]:
+            return self._paths[index], 0
+        return f"{self.notes}/edges", self.layout.files[index].offset
+
+    # Writing
+
+    async def write(self, pieces: Sequence[tuple[int, memoryview]]) -> None:
+        """Keep proven pieces."""
+        ordered = sorted(pieces, key=lambda each: each[0])
+        await self._write_parts([(piece, 0, data) for piece, data in ordered])
+
+    async def _write_parts(self, parts: Sequence[tuple[int, int, memoryview]]) -> None:
+        runs: list[tuple[int, int, list[memoryview]]] = []  # file, offset, chunks
+        for piece, begin, data in parts:
+            at = 0
+            for span in self.layout.spans(piece, begin, len(data)):
+                part = data[at : at + span.length]
+                at += span.length
+                if self.layout.files[span.file].pad:
+                    continue
+                last = runs[-1] if runs else None
+                if (
+                    last
+                    and last[0] == span.file
+                    and last[1] + sum(map(len, last[2])) == span.offset
+                ):
+                    last[2].append(part)
+                else:
+                    runs.append((span.file, span.offset, [part]))
+        for index, offset, chunks in runs:
+            await self._write_run(index, offset, chunks)
+
+    async def _write_run(self, index: int, offset: int, chunks: list[memoryview]) -> None:
+        await self._prepare(index)
+        path, base = self._place(index)
+        await self.disk.write(path, base + offset, chunks)
+        self._written[path] = None
+
+    async def _prepare(self, index: int) -> None:
+        """Make the folders of a file, once, and refuse links on the way."""
+        if index in self._ready:
+            return
+        if not self.wanted[index]:
+            await self.disk.make_folder(self.notes)
+        else:
+            path = self._paths[index]
+            await self.disk.run(refuse_links, self.folder, path)
+            await self.disk.make_folder(os.path.dirname(path) or ".")
+        self._ready[index] = None
+
+    async def make_empty_files(self) -> None:
+        """Files without bytes have no piece that would make them."""
+        for index, file in enumerate(self.layout.files):
+            if not file.length and self.wanted[index] and "l" not in file.attributes:
+                await self._prepare(index)
+                await self.disk.write(self._paths[index], 0, [])
+
+    # Reading
+
+    async def read(self, start: int, length: int, have: Bitfield | None = None) -> memoryview:
+        """Bytes of the line; pads and gaps are zeros.
+
+        What is missing is zero, too, unless it belongs to a piece that we `have`: StorageError.
+        """
+        length = min(length, self.layout.end - start)
+        buffer = memoryview(bytearray(length))
+        for span in self.layout.spans_at(start, length):
+            file = self.layout.files[span.file]
+            if file.pad:
+                continue
+            at = file.offset + span.offset - start
+            path, base = self._place(span.file)
+            view = buffer[at : at + span.length]
+            try:
+                got = await self.disk.read_into(path, base + span.offset, view)
+            except MissingError:
+                got = 0  # not fetched yet, if nobody says otherwise
+            if got < len(view) and have is not None:
+                self._refuse_holes(have, start + at + got, len(view) - got, path)
+        return buffer
+
+    def _refuse_holes(self, have: Bitfield, start: int, length: int, path: str) -> None:
+        first, last = (
+            start // self.layout.piece_length,
+            (start + length - 1) // self.layout.piece_length,
+        )
+        if any(piece in have for piece in range(first, last + 1)):
+            raise StorageError(f"{path} became shorter than it was")
+
+    async def survey(self, pieces: Iterable[int], progress: Progress | None = None) -> Bitfield:
+        """Hash what is on the disk: the pieces of these that are right."""
+        found = Bitfield(self.layout.count)
+        sizes = [seen[0] for seen in await self.look()]
+        todo = [piece for piece in pieces if self._present(piece, sizes)]
+        batch = max(1, BATCH // self.layout.piece_length)
+        starts = iter(range(0, len(todo), batch))
+        done = 0
+
+        async def work() -> None:
+            nonlocal done
+            for start in starts:
+                group = todo[start : start + batch]
+                for piece, right in zip(group, await self._check(group), strict=True):
+                    if right:
+                        found.add(piece)
+                done += len(group)
+                if progress is not None:
+                    progress(done, len(todo))
+
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(WORKERS):
+                tasks.create_task(work())
+        return found
+
+    def _present(self, piece: int, sizes: list[int]) -> bool:
+        """Whether the files are long enough to hold the piece at all."""
+        return all(
+            self.layout.files[span.file].pad
+            or not self.wanted[span.file]
+            or sizes[span.file] >= span.offset + span.length
+            for span in self.layout.spans(piece, 0, self.layout.data_size(piece))
+        )
+
+    async def _check(self, pieces: list[int]) -> list[bool]:
+        v2 = self.torrent.checks_v2
+        tasks = []
+        for run in runs_of(pieces):
+            start = run.start * self.layout.piece_length
+            length = (len(run) - 1) * self.layout.piece_length + self.layout.piece_size(run[-1])
+            whole = await self.read(start, length)
+            for piece in run:
+                at = (piece - run.start) * self.layout.piece_length
+                data = whole[at : at + self.layout.data_size(piece)]
+                tasks.append(make_task(self.layout, piece, data, v2=v2))
+        return await self.disk.run(verify, self.torrent, tasks)
+
+    async def look(self) -> list[Seen]:
+        """Size and time of change of every file."""
+        seen: list[Seen] = []
+        for index, file in enumerate(self.layout.files):
+            stat = None if file.pad else await self.disk.stat(self._place(index)[0])
+            seen.append((stat.size, stat.mtime_ns) if stat and not stat.is_folder else (-1, 0))
+        return seen
+
+    # Large pieces
+
+    async def spill(self, piece: int, begin: int, data: bytes) -> None:
+        """Put a block of a large piece into the part file, where nobody is served from."""
+        slot = self._slots.get(piece)
+        if slot is None:
+            taken = set(self._slots.values())
+            slot = next(number for number in range(len(taken) + 1) if number not in taken)
+            self._slots[piece] = slot
+            await self.disk.make_folder(self.notes)
+        at = slot * self.layout.piece_length + begin
+        await self.disk.write(f"{self.notes}/parts", at, [data])
+
+    async def settle(self, piece: int) -> bool:
+        """Prove a spilled piece and move it to its files; False if it is wrong."""
+        size = self.layout.data_size(piece)
+        proof = LongProof(self.torrent, piece)
+        base = self._slots[piece] * self.layout.piece_length
+        for at in range(0, size, COPY):
+            part = await self.disk.read(f"{self.notes}/parts", base + at, min(COPY, size - at))
+            await self.disk.run(proof.update, part)
+        if not proof.right:
+            del self._slots[piece]
+            return False
+        for at in range(0, size, COPY):
+            part = await self.disk.read(f"{self.notes}/parts", base + at, min(COPY, size - at))
+            await self._write_parts([(piece, at, memoryview(part))])
+        del self._slots[piece]
+        return True
+
+    # Resuming
+
+    async def load(self, progress: Progress | None = None) -> Bitfield:
+        """The pieces that are here and right, as far as possible without hashing."""
+        everything = range(self.layout.count)
+        try:
+            data = await self.disk.read(f"{self.notes}/resume")
+            note = Resume.decode(data, self.layout)
+        except (StorageError, ProtocolError):
+            return await self.survey(everything, progress)
+        self._noted = True
+        have, doubted = note.split(self.layout, await self.look(), self.wanted)
+        for piece in await self.survey(doubted, progress):
+            have.add(piece)
+        return have
+
+    async def save(self, have: Bitfield) -> None:
+        """Sync what was written, then note it."""
+        snapshot = Bitfield(have.size, bytearray(have.bits))
+        written, self._written = list(self._written), {}
+        for path in written:
+            await self.disk.sync(path)
+        await self.disk.make_folder(self.notes)
+        note = Resume(snapshot, await self.look(), list(self.wanted))
+        await self.disk.replace(f"{self.notes}/resume", note.encode())
+        self._noted = True
+
+    async def finish(self, have: Bitfield) -> None:
+        """Everything that is wanted is here: sync it; the notes go when nothing is left out."""
+        if self._read_only:
+            return
+        if not have.complete:
+            await self.save(have)
+            return
+        written, self._written = list(self._written), {}
+        for path in written:
+            await self.disk.sync(path)
+        for name in ("resume", "parts", "edges"):
+            if await self.disk.stat(f"{self.notes}/{name}"):
+                await self.disk.remove(f"{self.notes}/{name}")
+        if await self.disk.stat(self.notes):
+            await self.disk.remove(self.notes)
+
+
+def runs_of(pieces: Sequence[int]) -> list[range]:
+    """Sorted piece numbers as runs of neighbours."""
+    runs: list[range] = []
+    for piece in pieces:
+        if runs and runs[-1].stop == piece:
+            runs[-1] = range(runs[-1].start, piece + 1)
+        else:
+            runs.append(range(piece, piece + 1))
+    return runs
+
+
+def refuse_links(folder: str, path: str) -> None:
+    """StorageError if anything from the folder down to the path is a symbolic link."""
+    inside = os.path.relpath(path, folder)
+    at = folder
+    for part in inside.split(os.sep):
+        at = os.path.join(at, part)
+        if os.path.islink(at):
+            raise StorageError(f"{at} is a symbolic link: nothing is written through it")
