@@ -13,6 +13,7 @@ import logging
 import os
 import sys
 
+NAME = "shoal"  # of our handler: a second command in this process takes its place
 LEVELS = [logging.WARNING, logging.INFO, logging.DEBUG]  # by the number of -v
 
 
@@ -23,5 +24,9 @@ def set_up(verbose: int, *, debug: bool = False) -> None:
     form = f"{time}%(levelname)-7s %(name)s: %(message)s"
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter(form, datefmt="%H:%M:%S"))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    handler.set_name(NAME)
+    root = logging.getLogger()
+    for former in [each for each in root.handlers if each.name == NAME]:
+        root.removeHandler(former)
+    root.addHandler(handler)
     logging.getLogger("shoal").setLevel(level)
