@@ -83,6 +83,7 @@ class Node:
         self.config = config or Config()
         self.rng = rng or random.SystemRandom()
         self.disk = disk or Disk()
+        self._own_disk = disk is None  # one that was handed in outlives us
         self.clock = clock
         self.book = Book()
         self.home: Home | None = Home(self.disk, self.config.home) if keep else None
@@ -220,7 +221,8 @@ class Node:
             await self._host.aclose()
         if self.home is not None:
             await self.home.aclose()
-        await self.disk.close()
+        if self._own_disk:
+            await self.disk.close()
 
 
 class LazyTls:
