@@ -240,6 +240,23 @@ def test_a_lock_is_held_by_one(play: Play) -> None:
     play(body)
 
 
+def test_a_lock_that_nobody_waited_for_is_free(play: Play) -> None:
+    async def body(disk: Disk, folder: str) -> None:
+        for _ in range(20):
+            task = asyncio.ensure_future(disk.lock(f"{folder}/lock"))
+            await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            del task
+        await disk.close()
+        disk = reopened(disk)
+        (await disk.lock(f"{folder}/lock")).release()
+        await disk.close()
+
+    play(body)
+
+
 def test_other_blocking_work_runs_too(play: Play) -> None:
     async def body(disk: Disk, folder: str) -> None:
         assert await disk.run(divmod, 7, 2) == (3, 1)

@@ -25,6 +25,7 @@ from shoal.errors import (
 )
 from shoal.home import FORMAT, Home, Kept
 from shoal.sim.disk import PowerCut, SimDisk
+from shoal.sim.world import World
 
 ROOT = Path(__file__).parent.parent
 
@@ -369,6 +370,38 @@ def test_a_full_disk_keeps_the_old_table() -> None:
             await home.save("peers", b"small", 1)
 
     asyncio.run(body())
+
+
+def test_a_full_disk_does_not_lock_its_owner_out() -> None:
+    async def body() -> None:
+        disk: Any = SimDisk(Random(1), delay=0)
+        async with on(disk) as home:
+            await home.identity(secret)
+        disk.capacity = 0
+        for _ in range(2):
+            async with on(disk) as home:
+                assert await home.identity(secret) == secret()
+
+    asyncio.run(body())
+
+
+def test_a_home_that_was_not_opened_in_time_is_free() -> None:
+    async def body(steps: int) -> None:
+        disk: Any = SimDisk(Random(steps), delay=0.001)
+        async with on(disk) as home:
+            await home.save("peers", b"x", 1)
+        opening = asyncio.ensure_future(on(disk).open())
+        for _ in range(steps):
+            await asyncio.sleep(0.0003)
+        if opening.cancel():
+            with pytest.raises(asyncio.CancelledError):
+                await opening
+            async with on(disk):
+                pass
+
+    for steps in range(20):
+        with World(steps) as world:
+            world.run(body(steps))
 
 
 def test_a_read_only_disk_is_named() -> None:

@@ -134,7 +134,12 @@ class Disk:
 
     async def lock(self, path: str) -> Lock:
         """Hold a file until released or the process ends; LockedError if another does."""
-        return await self._call("lock", path, _lock, path)
+        locking = asyncio.ensure_future(self._call("lock", path, _lock, path))
+        try:
+            return await asyncio.shield(locking)
+        except asyncio.CancelledError:
+            locking.add_done_callback(_let_go)
+            raise
 
     async def close(self) -> None:
         """Wait for what is under way; nothing can be asked afterwards."""
@@ -148,6 +153,12 @@ class Disk:
             return await self.run(function, *args)
         except OSError as error:
             raise _storage_error(verb, path, error) from error
+
+
+def _let_go(locking: asyncio.Future[Lock]) -> None:
+    """A lock was got for somebody who does not wait for it any more."""
+    if not locking.cancelled() and locking.exception() is None:
+        locking.result().release()
 
 
 def _storage_error(verb: str, path: str, error: OSError) -> StorageError:

@@ -164,8 +164,15 @@ class Home:
             raise LockedError(
                 f"{self.path} is used by another process" + (f" ({holder})" if holder else "")
             ) from error
-        await self._disk.truncate(path, 0)
-        await self._disk.write(path, 0, [f"process {os.getpid()}\n".encode()])
+        try:
+            with suppress(
+                StorageError
+            ):  # a courtesy to the next one; a full disk has no room for it
+                await self._disk.truncate(path, 0)
+                await self._disk.write(path, 0, [f"process {os.getpid()}\n".encode()])
+        except BaseException:
+            lock.release()
+            raise
         return lock
 
     async def _clear(self) -> None:

@@ -184,7 +184,12 @@ class SimDisk:
             self._writable(path)
             return Lock(self._locks, path)
 
-        return await self._do("lock", path, step)
+        locking = asyncio.ensure_future(self._do("lock", path, step))
+        try:
+            return await asyncio.shield(locking)
+        except asyncio.CancelledError:
+            locking.add_done_callback(_let_go)  # for whoever does not wait any more
+            raise
 
     async def close(self) -> None:
         self._closed = True
@@ -324,3 +329,8 @@ class SimDisk:
     def _room_of(self, path: str) -> int:
         node = self._tree.find(path)
         return node.room if isinstance(node, File) else 0
+
+
+def _let_go(locking: asyncio.Future[Lock]) -> None:
+    if not locking.cancelled() and locking.exception() is None:
+        locking.result().release()
