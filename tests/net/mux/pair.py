@@ -3,7 +3,7 @@
 from shoal.errors import ShoalError
 from shoal.net.mux.channel import Channel
 from shoal.net.mux.frames import HEADER
-from shoal.net.mux.yamux import Settings, Yamux
+from shoal.net.mux.yamux import Yamux, YamuxSettings
 
 
 class Recorder:
@@ -27,7 +27,9 @@ class Recorder:
 class End:
     """One core, and a recorder for each stream that the other side opens."""
 
-    def __init__(self, initiator: bool, now: float = 0.0, settings: Settings | None = None) -> None:
+    def __init__(
+        self, initiator: bool, now: float = 0.0, settings: YamuxSettings | None = None
+    ) -> None:
         self.mux = Yamux(initiator, now, settings, self._accept)
         self.accepted: list[tuple[Channel, Recorder]] = []
 
@@ -73,7 +75,7 @@ def pump(a: End, b: End, now: float = 0.0) -> None:
         a.give(b.take(), now)
 
 
-def connected(settings: Settings | None = None) -> tuple[End, End]:
+def connected(settings: YamuxSettings | None = None) -> tuple[End, End]:
     a, b = End(True, settings=settings), End(False, settings=settings)
     pump(a, b)
     return a, b

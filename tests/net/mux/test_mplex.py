@@ -18,7 +18,7 @@ from shoal.net.mux.mplex import (
     REFUSALS_PERIOD,
     Channel,
     Mplex,
-    Settings,
+    MplexSettings,
 )
 
 
@@ -29,7 +29,7 @@ def frame(number: int, flag: int, data: bytes = b"") -> bytes:
 class End:
     """One core, and a recorder for each stream that the other side opens."""
 
-    def __init__(self, settings: Settings | None = None) -> None:
+    def __init__(self, settings: MplexSettings | None = None) -> None:
         self.mux = Mplex(True, 0.0, settings, self._accept)
         self.accepted: list[tuple[Channel, Recorder]] = []
 
@@ -117,7 +117,7 @@ def test_a_large_write_is_cut_into_messages_of_one_record() -> None:
 
 
 def test_a_reader_who_is_too_slow_loses_the_stream() -> None:
-    a, b = End(), End(Settings(stream_unread_max=10, unread_max=15))
+    a, b = End(), End(MplexSettings(stream_unread_max=10, unread_max=15))
     recorder = Recorder()
     channel = a.mux.open_stream(recorder)
     a.mux.send(channel, bytes(10))
@@ -200,7 +200,7 @@ def test_a_lost_connection_ends_every_stream() -> None:
 
 
 def test_streams_beyond_the_limit_and_after_a_go_away_are_refused() -> None:
-    end = End(Settings(streams_max=1))
+    end = End(MplexSettings(streams_max=1))
     end.give(frame(1, 0) + frame(2, 0) + frame(1, 6) + frame(3, 0))
     assert end.take() == frame(2, 5)
     end.mux.go_away()
@@ -218,7 +218,7 @@ def test_nothing_is_accepted_without_a_handler() -> None:
 
 
 def test_a_flood_of_refused_streams_ends_the_connection() -> None:
-    end = End(Settings(streams_max=0))
+    end = End(MplexSettings(streams_max=0))
     for now in (0.0, REFUSALS_PERIOD):
         end.give(frame(1, 0) * REFUSALS_MAX, now)
     with pytest.raises(ProtocolError, match="flood"):
@@ -256,7 +256,7 @@ def test_garbage_raises_protocol_errors_only(data: bytes) -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 6), st.binary(max_size=3))))
 def test_any_order_of_messages_keeps_the_books(steps: list[tuple[int, int, bytes]]) -> None:
-    end = End(Settings(streams_max=2, stream_unread_max=6))
+    end = End(MplexSettings(streams_max=2, stream_unread_max=6))
     end.mux.open_stream(Recorder())
     try:
         for number, flag, data in steps:

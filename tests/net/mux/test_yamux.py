@@ -21,7 +21,7 @@ from shoal.net.mux.frames import (
     WINDOW_UPDATE,
 )
 from shoal.net.mux.sink import Deaf
-from shoal.net.mux.yamux import BACKLOG, RESOURCES, Settings, Yamux
+from shoal.net.mux.yamux import BACKLOG, RESOURCES, Yamux, YamuxSettings
 
 
 def frame(kind: int, flags: int, number: int, length: int, data: bytes = b"") -> bytes:
@@ -201,7 +201,7 @@ def test_what_a_window_does_not_take_is_called_for_when_it_opens() -> None:
 
 
 def test_a_window_grows_while_it_is_read_within_four_round_trips() -> None:
-    settings = Settings(window_max=4 * WINDOW, growth_max=4 * WINDOW)
+    settings = YamuxSettings(window_max=4 * WINDOW, growth_max=4 * WINDOW)
     end = End(False, 0.0, settings)
     end.give(frame(PING, ACK, 0, 0), now=0.1)
     assert end.mux.round_trip == pytest.approx(0.1)

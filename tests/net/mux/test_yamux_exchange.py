@@ -6,7 +6,7 @@ import pytest
 from tests.net.mux.pair import End, Recorder
 
 from shoal.net.mux.channel import Channel
-from shoal.net.mux.yamux import Settings
+from shoal.net.mux.yamux import YamuxSettings
 
 
 class Party:
@@ -14,7 +14,7 @@ class Party:
 
     def __init__(self, chance: random.Random, initiator: bool) -> None:
         self.chance = chance
-        settings = Settings(window_max=2**20, growth_max=2**21, streams_max=64)
+        settings = YamuxSettings(window_max=2**20, growth_max=2**21, streams_max=64)
         self.end = End(initiator, settings=settings)
         self.own: list[tuple[Channel, Recorder]] = []
         self.said: dict[int, bytes] = {}

@@ -8,7 +8,7 @@ from shoal.errors import ClosedError, LimitError, ProtocolError, ShoalError
 from shoal.net.mux import yamux
 from shoal.net.mux.channel import WINDOW
 from shoal.net.mux.frames import ACK, DATA, FIN, GO_AWAY, HEADER, PING, RST, SYN, WINDOW_UPDATE
-from shoal.net.mux.yamux import ANSWERS_MAX, LINGER, PROTOCOL_ERROR, RESOURCES, Settings
+from shoal.net.mux.yamux import ANSWERS_MAX, LINGER, PROTOCOL_ERROR, RESOURCES, YamuxSettings
 
 
 def frame(kind: int, flags: int, number: int, length: int, data: bytes = b"") -> bytes:
@@ -78,7 +78,7 @@ def test_any_order_of_frames_keeps_the_books(fields: list[tuple[int, int, int, i
 
 
 def test_streams_beyond_the_limit_are_refused_and_the_others_go_on() -> None:
-    end = End(False, settings=Settings(streams_max=2))
+    end = End(False, settings=YamuxSettings(streams_max=2))
     end.take()
     for number in (1, 3, 5):
         end.give(frame(WINDOW_UPDATE, SYN, number, 0))
@@ -88,7 +88,7 @@ def test_streams_beyond_the_limit_are_refused_and_the_others_go_on() -> None:
 
 
 def test_a_stream_is_reset_when_too_much_waits_to_be_read() -> None:
-    end = End(False, settings=Settings(unread_max=3))
+    end = End(False, settings=YamuxSettings(unread_max=3))
     end.give(frame(DATA, SYN, 1, 3, b"abc") + frame(DATA, SYN, 3, 1, b"d"))
     assert end.frames()[-1] == (WINDOW_UPDATE, RST, 3, RESOURCES, b"")
     assert isinstance(end.accepted[1][1].ends[0], LimitError)

@@ -10,8 +10,10 @@ Specification: libp2p/specs mplex/README.md (deprecated: yamux where both can).
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 from shoal.codec import varint
+from shoal.config import setting
 from shoal.errors import ClosedError, LimitError, ProtocolError, ResetError, ShoalError
 from shoal.net.mux.sink import Deaf, How, Sink
 
@@ -30,12 +32,13 @@ Bytes = bytes | bytearray | memoryview
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class MplexSettings:
     """Limits of one mplex connection."""
 
-    streams_max: int = 1000  # streams that the peer may have open
-    stream_unread_max: int = 4 * 1024 * 1024  # bytes that wait to be read on one stream
-    unread_max: int = 64 * 1024 * 1024  # and on all of them
+    section: ClassVar[str] = "mplex"
+    streams_max: int = setting(1000, "streams that a peer may have open", least=0)
+    stream_unread_max: int = setting(4 << 20, "unread data of one stream", unit="B", least=1 << 20)
+    unread_max: int = setting(64 << 20, "unread data of all streams", unit="B", least=1 << 20)
 
 
 class Channel:
@@ -76,10 +79,10 @@ class Mplex:
         self,
         initiator: bool,
         now: float,
-        settings: Settings | None = None,
+        settings: MplexSettings | None = None,
         accept: Callable[[Channel], Sink | None] = refuse,
     ) -> None:
-        self.settings = settings or Settings()
+        self.settings = settings or MplexSettings()
         self.accept = accept  # called with each stream that the peer opens; None refuses it
         self.out: list[Bytes] = []
         self.initiator = initiator  # which makes no difference here

@@ -23,7 +23,9 @@ GO_AWAY).
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
+from shoal.config import setting
 from shoal.errors import ClosedError, LimitError, ProtocolError, ResetError, ShoalError
 from shoal.net.mux.channel import WINDOW, Channel
 from shoal.net.mux.frames import (
@@ -54,15 +56,16 @@ RESOURCES = 0x1002  # RST: libp2p's code for a limit that was reached
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class YamuxSettings:
     """Limits of one yamux connection."""
 
-    streams_max: int = 1000  # streams that the peer may have open
-    window_max: int = 16 * 1024 * 1024  # bytes: one stream's window grows no further
-    growth_max: int = 64 * 1024 * 1024  # bytes: what all windows may grow by, together
-    unread_max: int = 128 * 1024 * 1024  # bytes that wait to be read, all streams together
-    keepalive: float = 30.0  # seconds between pings
-    patience: float = 30.0  # seconds without a byte after a ping: the peer is dead
+    section: ClassVar[str] = "yamux"
+    streams_max: int = setting(1000, "streams that a peer may have open", least=0)
+    window_max: int = setting(16 << 20, "one stream's window", unit="B", least=WINDOW)
+    growth_max: int = setting(64 << 20, "what all windows may grow by", unit="B", least=0)
+    unread_max: int = setting(128 << 20, "unread data of all streams", unit="B", least=WINDOW)
+    keepalive: float = setting(30.0, "between pings", unit="s", least=1)
+    patience: float = setting(30.0, "without a byte after a ping", unit="s", least=1)
 
 
 def refuse(_channel: Channel) -> None:
@@ -76,10 +79,10 @@ class Yamux:
         self,
         initiator: bool,
         now: float,
-        settings: Settings | None = None,
+        settings: YamuxSettings | None = None,
         accept: Callable[[Channel], Sink | None] = refuse,
     ) -> None:
-        self.settings = settings or Settings()
+        self.settings = settings or YamuxSettings()
         self.accept = accept  # called with each stream that the peer opens; None refuses it
         self.round_trip: float | None = None  # seconds, measured
         self.gone_away: int | None = None  # the code of the peer's GO_AWAY
