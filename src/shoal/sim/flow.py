@@ -85,6 +85,12 @@ class Flow:
     # What the sender calls
 
     def write(self, data: bytes) -> None:
+        if not self._outgoing and len(data) <= MSS and not self._blocked and not self.dead:
+            now = self._loop.now
+            self._look(now)
+            if self._room() >= len(data):  # most messages are short: straight on their way
+                self._send(Segment(DATA, data, now))
+                return
         self._outgoing.append(data)
         self.pending += len(data)
         self.pump()
@@ -113,10 +119,7 @@ class Flow:
         if self.dead or self._blocked:
             return
         now = self._loop.now
-        if self._acks:
-            self._hear(now)
-        if now - self._last_sent > self.reno.rto:
-            self.reno.rested()
+        self._look(now)
         while self._outgoing:
             room = self._room()
             if room < MSS and room < self.pending:
@@ -129,9 +132,19 @@ class Flow:
 
     # Windows
 
+    def _look(self, now: float) -> None:
+        """Bring the windows up to date."""
+        if self._acks and self._acks[0][0] <= now:
+            self._hear(now)
+        if now - self._last_sent > self.reno.rto:
+            self.reno.rested()
+
     def _room(self) -> int:
-        limit = min(self.reno.window, RECEIVE_WINDOW - self.receiver.unread_size)
-        return int(limit) - self._in_flight
+        room = int(self.reno.window)
+        unread = self.receiver.unread_size
+        if unread and RECEIVE_WINDOW - unread < room:
+            room = RECEIVE_WINDOW - unread
+        return room - self._in_flight
 
     def _take(self, room: int) -> bytes:
         """The next segment's bytes."""

@@ -367,11 +367,13 @@ class SimLoop(asyncio.AbstractEventLoop):
     def default_exception_handler(self, context: dict[str, Any]) -> None:
         """End the run with the exception; what comes without one is logged."""
         error = context.get("exception")
-        # asyncio.streams on 3.11 lets the cancellation of a handler escape from a callback
-        harmless = error is None or isinstance(error, asyncio.CancelledError)
-        if self._thread is not None and not harmless:
+        if isinstance(error, asyncio.CancelledError):
+            return  # asyncio.streams on 3.11 lets that of a handler escape from a callback
+        if error is not None and self._thread is not None:
             self._failure = self._failure or error
             return
+        if error is None and self._thread is None:
+            return  # "Task was destroyed": a world that has ended leaves some behind
         _log.error("%s (seed %s)", context.get("message"), self.seed, exc_info=error)
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:

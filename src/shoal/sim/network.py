@@ -155,12 +155,13 @@ class Network:
 
     def delay(self, one: Host, other: Host, path: Path | None = None) -> float:
         """How long a packet travels; the same for every packet of a pair but for jitter."""
-        path = path or self.between(one, other)
+        if path is None:
+            path = self.between(one, other)
         low, high = one.edge.number, other.edge.number
         if low > high:
             low, high = high, low
-        mixed = hash((self._salt, low, high)) * MIX >> 32 & 0xFFFFFFFF
-        seconds = path.delay.quantile(mixed / 0x100000000)
+        share = (hash((self._salt, low, high)) * MIX >> 32 & 0xFFFFFFFF) / 0x100000000
+        seconds = path.delay.quantile(share)
         if path.jitter is not None:
             seconds += path.jitter.quantile(self.rng.random())
         return seconds
@@ -185,10 +186,13 @@ class Network:
 
     # Packets
 
-    def carry(self, one: Host, other: Host, size: int, packets: int = 1) -> float | None:
+    def carry(
+        self, one: Host, other: Host, size: int, packets: int = 1, path: Path | None = None
+    ) -> float | None:
         """When a packet (or a train of them) sent now arrives; None if it is lost."""
         when = self.loop.now
-        path = self.between(one, other)
+        if path is None:
+            path = self.between(one, other)
         pipe = one.edge.uplink
         if pipe is not None and path is not self.loopback_path and path is not self.lan_path:
             left = pipe.enter(size, when)
@@ -217,7 +221,14 @@ class Network:
         target = self._public.get(address[0])
         if target is not None and target is not sender and source.plain:
             self._launch(sender, target, data, address[1], source.seen, source)
-            return
+        else:
+            self._send_elsewhere(source, data, address, target)
+
+    def _send_elsewhere(
+        self, source: "DatagramTransport", data: bytes, address: Address, target: Host | None
+    ) -> None:
+        """To oneself, to a group, to the LAN, or through a NAT."""
+        sender = source.host
         ip, port = address
         if ip.startswith("127.") or ip == sender.ip:
             seen = (ip, source.seen[1]) if source.any_ip else source.seen
@@ -253,14 +264,16 @@ class Network:
     ) -> None:
         size = len(data) + HEADER
         args = (sender, target, data, port, seen, source, group)
-        arrival = self.carry(sender, target, size)
+        path = self.path
+        if self._paths or sender.lan or target is sender:
+            path = self.between(sender, target)
+        arrival = self.carry(sender, target, size, 1, path)
+        # most hosts have neither a router nor a slow link: one step less for them
+        direct = target.routes_for is None and target.edge.downlink is None
         if arrival is not None:
-            self.loop.post(arrival, self._arrive, args)
-        duplicate = (
-            self.path.duplicate if not self._paths else self.between(sender, target).duplicate
-        )
-        if duplicate and self.rng.random() < duplicate:
-            again = self.carry(sender, target, size)
+            self.loop.post(arrival, self._deliver if direct else self._arrive, args)
+        if path.duplicate and self.rng.random() < path.duplicate:
+            again = self.carry(sender, target, size, 1, path)
             if again is not None:
                 self.loop.post(again, self._arrive, args)
 
@@ -275,21 +288,19 @@ class Network:
         group: str | None,
     ) -> None:
         """A datagram has reached the receiver's end of the path: NAT, then the last pipe."""
-        nat = target.routes_for
-        if nat is not None:
-            inside = nat.inbound(self.loop.now, "udp", port, seen)
+        if target.routes_for is not None:
+            inside = target.routes_for.inbound(self.loop.now, "udp", port, seen)
             if inside is None:
                 return
             target, port = inside
-        if self.cuts or target.edge.downlink is not None:
-            through = self.land(sender, target, len(data) + HEADER)
-            if through is None:
-                return
-            if through > self.loop.now:
-                args = (sender, target, data, port, seen, source, group)
-                self.loop.post(through, self._deliver, args)
-                return
-        self._deliver(sender, target, data, port, seen, source, group)
+        through = self.land(sender, target, len(data) + HEADER)
+        if through is None:
+            return
+        if through > self.loop.now:
+            args = (sender, target, data, port, seen, source, group)
+            self.loop.post(through, self._deliver, args)
+        else:
+            self._deliver(sender, target, data, port, seen, source, group)
 
     def _deliver(
         self,
@@ -301,14 +312,19 @@ class Network:
         source: "DatagramTransport",
         group: str | None,
     ) -> None:
-        if not target.life.alive:
+        loop = self.loop
+        if not target.life.alive or (self.cuts and not self.reaches(sender, target)):
             return
-        self.arrived("datagram", sender, target, len(data))
+        if loop.trace:  # as `arrived` does: this is the hot path
+            loop.trace_hash = hash(
+                (loop.trace_hash, loop.now, sender.number, target.number, len(data))
+            )
+        if self.watch is not None:
+            self.watch("datagram", sender, target, len(data))
         sockets = target.datagrams.get(port) if target.datagrams else None
         if not sockets:
             if source.connected and source.host is sender:
-                when = self.loop.now + self.delay(target, sender)
-                self.loop.post(when, source.refused, ())
+                loop.post(loop.now + self.delay(target, sender), source.refused, ())
         elif len(sockets) == 1 and group is None:
             sockets[0].receive(data, seen, sender)
         else:
