@@ -4,7 +4,7 @@ import asyncio
 from itertools import combinations_with_replacement
 
 import pytest
-from tests.sim.test_network import PORT, Inbox, inbox, world
+from tests.sim.test_network import PORT, Inbox, finish, inbox, world
 
 from shoal.sim.nat import KINDS
 
@@ -43,7 +43,7 @@ def test_the_hole_punching_matrix(one: str, other: str) -> None:
         await asyncio.sleep(1)
         return all(any(data == b"answer" for _, data, _ in box.got) for box in boxes)
 
-    assert loop.run_until_complete(main()) is (frozenset({one, other}) not in FAIL)
+    assert finish(loop, main()) is (frozenset({one, other}) not in FAIL)
 
 
 def talk(kind: str, pause: float, **options: float) -> tuple[Inbox, Inbox]:
@@ -60,7 +60,7 @@ def talk(kind: str, pause: float, **options: float) -> tuple[Inbox, Inbox]:
         await asyncio.sleep(1)
         return here, there
 
-    return loop.run_until_complete(main())
+    return finish(loop, main())
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -85,7 +85,7 @@ def test_a_forwarded_port_lets_everybody_in() -> None:
         await asyncio.sleep(1)
         return [data for _, data, _ in here.got]
 
-    assert loop.run_until_complete(main()) == [b"knock"]
+    assert finish(loop, main()) == [b"knock"]
 
 
 def test_neighbours_behind_one_router_reach_each_other_directly() -> None:
@@ -99,7 +99,7 @@ def test_neighbours_behind_one_router_reach_each_other_directly() -> None:
         await asyncio.sleep(1)
         return [seen for _, _, seen in there.got]
 
-    assert loop.run_until_complete(main()) == [(one.ip, PORT)]
+    assert finish(loop, main()) == [(one.ip, PORT)]
 
 
 def test_streams_go_out_through_a_nat_and_in_through_a_forwarded_port() -> None:
@@ -127,7 +127,7 @@ def test_streams_go_out_through_a_nat_and_in_through_a_forwarded_port() -> None:
         await host.run(serve())
         return [await host.run(ask(server.ip, 80)), await server.run(ask(nat.ip, 8000))]
 
-    assert loop.run_until_complete(main()) == [nat.ip, server.ip]
+    assert finish(loop, main()) == [nat.ip, server.ip]
 
 
 def test_unknown_kinds_are_refused() -> None:

@@ -176,9 +176,11 @@ class Flow:
             self._loop.post(when, self._wake, ())
 
     def _wake(self) -> None:
-        self._waking = self._blocked = False
+        self._waking = False
         if self.dead:
             return
+        self._hear(self._loop.now)  # while blocked: the window grows only if it is the limit
+        self._blocked = False
         self.pump()
         self.sender.drained()
 
@@ -191,9 +193,9 @@ class Flow:
     def _hear(self, now: float) -> None:
         """Account the acknowledgements that have come in."""
         acks, reno = self._acks, self.reno
+        limited = self._blocked or 2 * self._in_flight >= reno.window
         while acks and acks[0][0] <= now:
             when, segment = acks.popleft()
-            limited = 2 * self._in_flight >= reno.window
             self._in_flight -= segment.size
             if segment.tries == 0:  # Karn's algorithm: a repeated one measures nothing
                 reno.measured(when - segment.sent_at)

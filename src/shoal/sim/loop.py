@@ -189,6 +189,9 @@ class SimLoop(asyncio.AbstractEventLoop):
         self._closed = True
         self._ready.clear()
         self._heap.clear()
+        for host in self.network.hosts:
+            self.network.unplug(host)
+        self.bury(asyncio.all_tasks(self))
         self._empty_graveyard()
 
     async def shutdown_asyncgens(self) -> None:

@@ -33,6 +33,7 @@ class StreamTransport(asyncio.Transport):
 
     __slots__ = (
         "_buffered",
+        "_check_due",
         "_closed",
         "_closing",
         "_context",
@@ -95,6 +96,7 @@ class StreamTransport(asyncio.Transport):
         self._keepalive: list[float] | None = None  # idle, interval, probes
         self._last_heard = self.loop.now
         self._probes = 0
+        self._check_due = 0.0
         if host.streams is None:
             host.streams = {}
         host.streams[self] = None
@@ -253,29 +255,33 @@ class StreamTransport(asyncio.Transport):
             self._keepalive[timers.index(option)] = value
         else:
             return
-        self.loop.post(self.loop.now + self._keepalive[0], self._check_peer, ())
+        self._check_at(self.loop.now + self._keepalive[0])
 
-    def _check_peer(self) -> None:
+    def _check_at(self, due: float) -> None:
+        self._check_due = due
+        self.loop.post(due, self._check_peer, (due,))
+
+    def _check_peer(self, due: float) -> None:
         """Keep-alive: after a silence, probe; after enough silent probes, give up."""
-        if self._closed or self._keepalive is None or self.peer is None:
+        if self._closed or self._keepalive is None or self.peer is None or due != self._check_due:
             return
         loop, peer = self.loop, self.peer
         idle, interval, probes = self._keepalive
-        due = self._last_heard + idle
-        if loop.now < due:
-            loop.post(due, self._check_peer, ())
+        silent_until = self._last_heard + idle
+        if loop.now < silent_until:
+            self._check_at(silent_until)
         elif self.host.network.linked(self.host, peer.host):
             if not peer.life.alive:
                 self.fail(ConnectionResetError(ECONNRESET, "Connection reset by peer"))
                 return
             self._last_heard = loop.now
             self._probes = 0
-            loop.post(loop.now + idle, self._check_peer, ())
+            self._check_at(loop.now + idle)
         elif self._probes >= probes:
             self.fail(TimeoutError(ETIMEDOUT, "Connection timed out"))
         else:
             self._probes += 1
-            loop.post(loop.now + interval, self._check_peer, ())
+            self._check_at(loop.now + interval)
 
     # What the network calls
 
