@@ -229,3 +229,51 @@ def test_a_shuffled_world_keeps_the_order_of_a_stream() -> None:
         loop.network.path = Path(Constant(0.05), jitter=Constant(0.0), loss=0.05)
         loop.network.host("a"), loop.network.host("b")
         assert transfer(loop, 100_000) > 0
+
+
+def test_ended_connections_are_forgotten() -> None:
+    loop = two_hosts(Path(Constant(0.05)))
+    a, b = loop.network.hosts
+
+    async def visit() -> None:
+        for end_first in (True, False):
+            reader, writer = await asyncio.open_connection(b.ip, PORT)
+            writer.write(b"hello")
+            assert await reader.readexactly(5) == b"hello"
+            if end_first:
+                writer.write_eof()
+                assert await reader.read() == b""
+            writer.close()
+            await writer.wait_closed()
+
+    async def main() -> None:
+        await serve(b, echo)
+        await a.run(visit())
+        await asyncio.sleep(10)
+        assert not a.streams
+        assert not b.streams
+
+    finish(loop, main())
+
+
+def test_who_hangs_up_in_the_midst_of_the_handshake_is_reset() -> None:
+    loop = two_hosts(Path(Constant(0.05)))
+    a, b = loop.network.hosts
+
+    async def start() -> asyncio.Server:
+        return await asyncio.start_server(echo, "0.0.0.0", PORT)
+
+    async def visit() -> bytes:
+        reader, writer = await asyncio.open_connection(b.ip, PORT)
+        try:
+            return await reader.read()
+        finally:
+            writer.close()
+
+    async def main() -> None:
+        server = await b.run(start())
+        loop.call_later(0.12, server.close)
+        await a.run(visit())
+
+    with pytest.raises(ConnectionResetError):
+        finish(loop, main())

@@ -58,6 +58,7 @@ class Flow:
         "dead",
         "ending",
         "finished",
+        "over",
         "pending",
         "receiver",
         "reno",
@@ -71,6 +72,7 @@ class Flow:
         self.pending = 0  # bytes written, not yet sent
         self.ending = False  # nothing will be written any more
         self.finished = False  # and the end has been sent
+        self.over = False  # and has arrived
         self.dead = False  # nothing is sent any more
         self._loop = sender.host.loop
         self._network = sender.host.network

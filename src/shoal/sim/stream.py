@@ -290,14 +290,20 @@ class StreamTransport(asyncio.Transport):
         self._last_heard = self.loop.now
         if self.listener is not None:
             listener, self.listener = self.listener, None
+            if not listener.server.is_serving():  # it closed in the midst of the handshake
+                self._closing = True
+                self._reset()
+                return
             self.server = listener.server
             listener.accept(self)
         if segment.kind == ACCEPT:
             return
         if segment.kind == FIN:
             self._eof = True
-            if self.peer is not None and self.peer._closed:
-                self.peer._unlist()
+            if self.peer is not None:
+                self.peer._flow.over = True
+                if self.peer._closed:
+                    self.peer._unlist()
         elif self._closed:
             if self.peer is not None and not self._eof:
                 self.peer._flow.reject()
@@ -404,7 +410,7 @@ class StreamTransport(asyncio.Transport):
         self._closed = True
         self._unread.clear()
         self.unread_size = 0
-        if self._flow.dead:
+        if self._flow.dead or self._flow.over:
             self._unlist()
         if self._protocol is not None:
             self.loop.call_soon(self._say_lost, error, context=self._context)
