@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.sim.scenarios import ALL
+from tests.sim.test_nodes import echoes
 
 from shoal.sim.run import run_one
 
@@ -18,6 +19,8 @@ CHILD = """
 import json
 from shoal.sim.run import run_one
 from tests.sim.scenarios import ALL
+from tests.sim.test_nodes import echoes
+ALL["nodes"] = echoes
 print(json.dumps({name: run_one(scenario, %d).trace_hash for name, scenario in ALL.items()}))
 """
 
@@ -36,8 +39,9 @@ def test_a_run_repeats_itself(name: str) -> None:
 
 @pytest.mark.slow
 def test_other_processes_with_other_hash_seeds_do_the_same() -> None:
-    here = {name: run_one(scenario, SEED).trace_hash for name, scenario in ALL.items()}
-    assert len(here) == 10
+    scenarios = {**ALL, "nodes": echoes}
+    here = {name: run_one(scenario, SEED).trace_hash for name, scenario in scenarios.items()}
+    assert len(here) == 11
     for hash_seed in ("0", "1", "4000000000", "random"):
         environ = {
             **os.environ,

@@ -5,9 +5,10 @@ from statistics import quantiles
 
 from shoal.cli.lab import trace
 from shoal.cli.output import Output
-from shoal.errors import SimulationError
+from shoal.errors import SimulationError, UsageError
 from shoal.lab.rumour import HOSTS, Heard, Story, tell
 
+HOSTS_MIN = 10  # fewer, and nothing of the plan would be left
 COLUMNS = 5  # hosts side by side
 WIDTH = 100  # of the drawing
 
@@ -18,6 +19,8 @@ def configure(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace, output: Output) -> int:
+    if args.hosts < HOSTS_MIN:
+        raise UsageError(f"a rumour needs at least {HOSTS_MIN} hosts")
     story, again = tell(args.seed, args.hosts), tell(args.seed, args.hosts)
     if (story.trace_hash, story.heard) != (again.trace_hash, again.heard):
         raise SimulationError(f"two runs with seed {args.seed} differ")

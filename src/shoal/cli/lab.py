@@ -21,7 +21,8 @@ def configure(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace, output: Output) -> int:
-    sys.path.insert(0, "")  # scenarios are found from where the command is given
+    if "" not in sys.path:
+        sys.path.insert(0, "")  # scenarios are found from where the command is given
     scenario = find(args.scenario)
     world = World(args.seed, picture=args.picture is not None)
     try:
