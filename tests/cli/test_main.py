@@ -161,7 +161,9 @@ def test_an_interrupted_command_closes_what_it_owns(number: signal.Signals) -> N
         child.send_signal(number)
         rest, errors = child.communicate()
     assert child.returncode == 130, errors
-    assert json.loads(rest.splitlines()[0]) == {"closed": True}
+    closed, ended = map(json.loads, rest.splitlines())
+    assert closed == {"closed": True}
+    assert (ended["error"], ended["code"]) == ("Interrupted", 130)
 
 
 @pytest.mark.slow

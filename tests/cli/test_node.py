@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from shoal.cli.main import main
+
 
 def environment(home: Path) -> dict[str, str]:
     return {**os.environ, "SHOAL_HOME": str(home), "SHOAL_PROFILE": "local"}
@@ -57,3 +59,16 @@ def test_up_ping_and_id(tmp_path: Path) -> None:
     code, said = shoal(tmp_path / "other", "ping", up["addresses"][0])
     assert code == 4
     assert "refused" in said["tried"][0]
+
+
+@pytest.mark.parametrize("address", ["nonsense", "/ip4/nowhere/tcp/1", "/ip4/127.0.0.1/tcp"])
+def test_a_mistyped_address_is_wrong_usage_and_no_peer_is_blamed(
+    address: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("SHOAL_HOME", str(tmp_path))
+    assert main(["ping", address]) == 2
+    assert main(["up", "--listen", address]) == 2
+    assert "peer broke" not in capsys.readouterr().err

@@ -6,6 +6,7 @@ the second from the reasons and notes that an exception carries, the third
 from its `advice` or, when the raiser knows none, from its kind.
 """
 
+import errno
 from dataclasses import dataclass
 
 from shoal.errors import (
@@ -52,7 +53,16 @@ ADVICE: list[tuple[type[BaseException], str]] = [  # the first that fits
     (TimeoutError, "try again with a longer --timeout"),
     (ConnectionError, "check that the peer runs and that its address and port are right"),
     (OSError, "check the name and the permissions"),
+    (KeyboardInterrupt, "run it again to go on"),
 ]
+BY_NUMBER = {  # what the system said
+    errno.EADDRINUSE: "choose another port, or end the program that has this one",
+    errno.EADDRNOTAVAIL: "listen on an address that this machine has",
+    errno.EACCES: "make the file readable and writable for this user",
+    errno.EROFS: "choose another folder: this disk cannot be written",
+    errno.ENOSPC: "free some space and run the command again",
+    errno.EMFILE: "allow more open files (`ulimit -n`), or lower the limits (`shoal config`)",
+}
 MISTAKE = "run it again with --debug and report what it prints: this is a mistake in Shoal"
 
 
@@ -92,7 +102,9 @@ def what_happened(error: BaseException) -> str:
         return f"{kind}: {message}" if message else kind
     if isinstance(error, OSError) and error.strerror:
         where = f": {error.filename}" if error.filename else ""
-        return f"{error.strerror}{where}"
+        return f"{error.strerror[0].upper()}{error.strerror[1:]}{where}"
+    if isinstance(error, KeyboardInterrupt):
+        return "Interrupted"
     if isinstance(error, TimeoutError):
         return message or "It did not happen in time"
     return f"Something unforeseen happened: {type(error).__name__}: {message}".rstrip(": ")
@@ -106,4 +118,6 @@ def what_was_tried(error: BaseException) -> list[str]:
 
 def what_to_do(error: BaseException) -> str:
     own: str = getattr(error, "advice", "")
+    if isinstance(error, OSError):
+        own = own or BY_NUMBER.get(error.errno or 0, "")
     return own or next((text for kind, text in ADVICE if isinstance(error, kind)), MISTAKE)

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, ClassVar, Protocol, Self, cast
 
 from shoal.config import setting
-from shoal.errors import ClosedError, LimitError, ShoalError, UsageError
+from shoal.errors import ClosedError, LimitError, ProtocolError, ShoalError, UsageError
 from shoal.net.accept import Acceptor
 from shoal.net.buffers import Buffers
 from shoal.net.connection import About, Connection, Link, address_of
@@ -124,7 +124,7 @@ class Host:
         """Accept connections there; all our addresses, with the ports that were found."""
         for text in addresses:
             self._check_open()
-            address = self._narrow(Multiaddr.parse(text) if isinstance(text, str) else text)
+            address = self._narrow(read_address(text) if isinstance(text, str) else text)
             listening = await self._dialler.transport(address).listen(
                 address, self._acceptor.accept, partial(self._session, False)
             )
@@ -315,7 +315,7 @@ class Host:
 
     def _resolve(self, target: Target) -> tuple[PeerId | None, list[Multiaddr]]:
         if isinstance(target, str):
-            target = Multiaddr.parse(target) if target.startswith("/") else PeerId.parse(target)
+            target = read_address(target) if target.startswith("/") else read_id(target)
         if isinstance(target, PeerId):
             now = asyncio.get_running_loop().time()
             return target, self._book.addresses(target, now) if self._book is not None else []
@@ -391,3 +391,20 @@ def replace_host(address: Multiaddr, host: str) -> Multiaddr:
     rest = [f"{name}/{value}" if value else name for name, value in address.parts[1:]]
     version = 6 if ":" in host else 4
     return Multiaddr.parse("/".join(["", f"ip{version}", host, *rest]))
+
+
+def read_address(text: str) -> Multiaddr:
+    """An address as our user wrote it: a mistake in it is not a peer's."""
+    try:
+        return Multiaddr.parse(text)
+    except ProtocolError as error:
+        raise UsageError(
+            f"{text!r} is no address such as /ip4/127.0.0.1/tcp/4001: {error}"
+        ) from None
+
+
+def read_id(text: str) -> PeerId:
+    try:
+        return PeerId.parse(text)
+    except ProtocolError as error:
+        raise UsageError(f"{text!r} is neither an address nor the id of a peer: {error}") from None
