@@ -45,7 +45,8 @@ def test_a_deadlock_names_the_seed() -> None:
     loop.close()
 
 
-def test_a_livelock_is_an_error() -> None:
+def test_a_livelock_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shoal.sim.loop.LIVELOCK", 10_000)
     loop = SimLoop(5)
 
     async def main() -> None:

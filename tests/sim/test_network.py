@@ -173,6 +173,20 @@ def test_a_slow_link_delays_and_drops(side: str) -> None:
     assert times == pytest.approx([0.15, 0.25, 0.35])
 
 
+def test_neighbours_on_a_lan_do_not_use_their_slow_links() -> None:
+    loop = world()
+    lan = loop.network.lan()
+    for name in "ab":
+        loop.network.host(name, lan=lan, up=1000, down=1000)
+
+    def send(here: Inbox, there: Host) -> None:
+        for _ in range(20):
+            here.transport.sendto(bytes(1000), (there.ip, PORT))
+
+    times = [when - START for when, _, _ in exchange(loop, send).got]
+    assert times == pytest.approx([0.0005] * 20)
+
+
 def test_multicast_stays_in_its_lan_and_needs_members() -> None:
     loop = world()
     network = loop.network

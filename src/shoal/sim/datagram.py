@@ -127,13 +127,13 @@ class DatagramTransport(asyncio.DatagramTransport):
         if level != socket.IPPROTO_IP:
             return
         if option == socket.IP_ADD_MEMBERSHIP:
-            group, interface = value[:4], value[-4:] if len(value) == 8 else value[4:8]
-            where = socket.inet_ntoa(interface)
-            self.groups[socket.inet_ntoa(group)] = LOOPBACK if where == LOOPBACK else ""
+            where = socket.inet_ntoa(value[4:8])
+            self.groups[socket.inet_ntoa(value[:4])] = LOOPBACK if where == LOOPBACK else ""
         elif option == socket.IP_DROP_MEMBERSHIP:
             self.groups.pop(socket.inet_ntoa(value[:4]), None)
         elif option == socket.IP_MULTICAST_IF:
-            self.multicast_interface = socket.inet_ntoa(value[:4])
+            address = value if len(value) == 4 else value[4:8]  # of an ip_mreqn
+            self.multicast_interface = socket.inet_ntoa(address)
         elif option == socket.IP_MULTICAST_LOOP:
             number = value if isinstance(value, int) else struct.unpack("b", value[:1])[0]
             self.multicast_loop = bool(number)

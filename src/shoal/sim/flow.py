@@ -289,7 +289,7 @@ class Flow:
             return
         when = loop.now + network.delay(one, other)
         pipe = one.edge.uplink
-        if pipe is not None and one.edge is not other.edge:
+        if pipe is not None and not network.local(one, other):
             # one acknowledgement for two packets; a later one makes up for one that was lost
             pipe.enter(FRAME * (2 + segment.size // MSS) // 2, loop.now)
             when += pipe.wait(loop.now)

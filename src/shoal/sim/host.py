@@ -194,6 +194,7 @@ class Host:
         for outcome in life.awaited:
             if not outcome.done():
                 outcome.set_exception(SimulationError(f"host {self.name} crashed"))
+                outcome.exception()  # seen: nobody may be left to await it
         if self.power is not None:
             self.power(self, False)
 

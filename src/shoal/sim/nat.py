@@ -14,7 +14,6 @@ a third, except symmetric with symmetric or with port-restricted.  RFC 3489
 section 5 names the kinds, RFC 4787 the two axes; its timers are below.
 """
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from shoal.sim.resolve import Address
@@ -114,15 +113,15 @@ class Nat:
         self._public[protocol, public_port] = mapping
 
     def _admits(self, mapping: Mapping, protocol: str, now: float, remote: Address) -> bool:
-        fresh: Callable[[float], bool] = lambda used: now - used <= self.lifetimes[protocol]  # noqa: E731
         if self.kind == "full":
             return True
+        oldest = now - self.lifetimes[protocol]
         if self.kind == "address-restricted":
             return any(
-                partner[0] == remote[0] and fresh(used)
+                partner[0] == remote[0] and used >= oldest
                 for partner, used in mapping.partners.items()
             )
-        return remote in mapping.partners and fresh(mapping.partners[remote])
+        return mapping.partners.get(remote, float("-inf")) >= oldest
 
     def _expired(self, mapping: Mapping, protocol: str, now: float) -> bool:
         return not mapping.forwarded and now - mapping.used > self.lifetimes[protocol]

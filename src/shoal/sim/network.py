@@ -145,6 +145,10 @@ class Network:
             return self._paths.get((one.edge.number, other.edge.number), self.path)
         return self.path
 
+    def local(self, one: Host, other: Host) -> bool:
+        """Are they on one machine or one local network, so that no access link is used?"""
+        return one.edge is other.edge or (one.lan is not None and one.lan is other.lan)
+
     def connect(self, one: Host, other: Host, path: Path, *, both_ways: bool = True) -> None:
         """Give two hosts (behind a NAT: two routers) a path of their own."""
         if one.lan is None or one.lan is not other.lan:
@@ -194,7 +198,7 @@ class Network:
         if path is None:
             path = self.between(one, other)
         pipe = one.edge.uplink
-        if pipe is not None and path is not self.loopback_path and path is not self.lan_path:
+        if pipe is not None and not self.local(one, other):
             left = pipe.enter(size, when)
             if left is None:
                 return None
@@ -211,7 +215,7 @@ class Network:
         if self.cuts and not self.reaches(one, other):
             return None
         pipe = other.edge.downlink
-        if pipe is None or one.edge is other.edge:
+        if pipe is None or self.local(one, other):
             return self.loop.now
         return pipe.enter(size, self.loop.now)
 
@@ -267,7 +271,10 @@ class Network:
         path = self.path
         if self._paths or sender.lan or target is sender:
             path = self.between(sender, target)
-        arrival = self.carry(sender, target, size, 1, path)
+        if sender.edge.uplink is None and not path.loss and not path.reorder:
+            arrival: float | None = self.loop.now + self.delay(sender, target, path)
+        else:
+            arrival = self.carry(sender, target, size, 1, path)
         # most hosts have neither a router nor a slow link: one step less for them
         direct = target.routes_for is None and target.edge.downlink is None
         if arrival is not None:
