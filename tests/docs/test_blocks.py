@@ -56,9 +56,10 @@ def test_every_link_leads_somewhere(page: Path) -> None:
     assert [name for name in targets if not (page.parent / name).exists()] == []
 
 
-def test_the_map_names_only_what_is_there() -> None:
-    names = MAPPED.findall((ROOT / "docs/map.md").read_text())
-    assert len(names) > 20
+@pytest.mark.parametrize("page", ["map.md", "tour.md"])
+def test_the_map_and_the_tour_name_only_what_is_there(page: str) -> None:
+    names = MAPPED.findall((ROOT / "docs" / page).read_text())
+    assert len(names) > 10
     assert [name for name in names if not (ROOT / "src/shoal" / name).exists()] == []
 
 
