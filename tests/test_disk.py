@@ -262,8 +262,14 @@ def test_other_blocking_work_runs_too(play: Play) -> None:
         assert await disk.run(divmod, 7, 2) == (3, 1)
         with pytest.raises(ZeroDivisionError):
             await disk.run(divmod, 7, 0)
+        with pytest.raises(StorageError, match="^bad piece$"):
+            await disk.run(fail)
 
     play(body)
+
+
+def fail() -> None:
+    raise StorageError("bad piece")
 
 
 def test_a_cancelled_call_happens_whole_or_not_at_all(play: Play) -> None:

@@ -189,10 +189,19 @@ def _read(path: str, offset: int, length: int) -> bytes:
         if S_ISDIR(found.st_mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         rest = max(0, found.st_size - offset)
-        buffer = bytearray(rest if length < 0 else min(length, rest))
-        return bytes(memoryview(buffer)[: _fill(descriptor, offset, buffer)])
+        return _take(descriptor, offset, rest if length < 0 else min(length, rest))
     finally:
         os.close(descriptor)
+
+
+def _take(descriptor: int, offset: int, length: int) -> bytes:
+    """Mostly one pread: a kernel hands out less only beyond 2 GiB or at the end."""
+    parts = []
+    while length > 0 and (part := os.pread(descriptor, length, offset)):
+        parts.append(part)
+        offset += len(part)
+        length -= len(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def _read_into(path: str, offset: int, buffer: bytearray | memoryview) -> int:

@@ -245,6 +245,8 @@ class SimDisk:
         try:
             return await future
         except StorageError as error:
+            if not path:
+                raise
             raise type(error)(f"cannot {verb} {path}: {error}") from error
 
     def _end(self, life: int) -> None:
