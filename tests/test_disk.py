@@ -262,7 +262,7 @@ def test_other_blocking_work_runs_too(play: Play) -> None:
         assert await disk.run(divmod, 7, 2) == (3, 1)
         with pytest.raises(ZeroDivisionError):
             await disk.run(divmod, 7, 0)
-        with pytest.raises(StorageError, match="^bad piece$"):
+        with pytest.raises(StorageError, match=r"^bad piece$"):
             await disk.run(fail)
 
     play(body)

@@ -52,6 +52,51 @@ class Lock:
             del self._locks[self._path]
 
 
+class Operation:
+    """A call under way: steps, each at a moment of its own.
+
+    They are callbacks, not awaits, so that a cancelled caller does not stop it
+    half way, as it would not stop a thread.
+    """
+
+    def __init__(self, disk: "SimDisk", steps: Sequence[Step], undo: Step | None) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.future: asyncio.Future[Any] = self._loop.create_future()
+        self._disk = disk
+        self._steps = steps
+        self._undo = undo
+        self._life = disk.begun()
+
+    def begin(self, size: int) -> None:
+        self._loop.call_later(self._disk.pause(size), self._step, 0)
+
+    def _step(self, number: int) -> None:
+        if number == 0 and self.future.cancelled() and self._disk.rng.random() < 0.5:
+            self._disk.ended(self._life)
+            return  # no thread had taken it yet
+        try:
+            self._disk.take_step(self._life)
+            result = self._steps[number]()
+        except (Exception, PowerCut) as error:
+            self._fail(error)
+            return
+        if number + 1 < len(self._steps):
+            self._loop.call_later(self._disk.pause(0), self._step, number + 1)
+            return
+        self._disk.ended(self._life)
+        if not self.future.done():
+            self.future.set_result(result)
+
+    def _fail(self, error: BaseException) -> None:
+        if self._undo is not None and isinstance(error, StorageError):
+            self._undo()
+        self._disk.ended(self._life)
+        if isinstance(error, PowerCut) and self._disk.when_cut is not None:
+            return  # whoever waits is as dead as the disk
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
 class SimDisk:
     """Files of a simulated host.  The attributes may be changed at any time."""
 
@@ -197,8 +242,7 @@ class SimDisk:
             self._idle = self._idle or asyncio.get_running_loop().create_future()
             await asyncio.shield(self._idle)
 
-    # How an operation runs: its steps are callbacks, not awaits, so that a cancelled
-    # caller does not stop it half way, as it would not stop a thread.
+    # How an operation runs.
 
     async def _do(
         self,
@@ -212,53 +256,34 @@ class SimDisk:
     ) -> Result:
         if self._closed:
             raise UsageError("this disk is closed")
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Result] = loop.create_future()
-        steps = (*before, last)
-        life = self._life
-
-        def step(number: int) -> None:
-            if number == 0 and future.cancelled() and self.rng.random() < 0.5:
-                self._end(life)
-                return  # no thread had taken it yet
-            try:
-                self._take_step(life)
-                result = steps[number]()
-            except (Exception, PowerCut) as error:
-                if undo is not None and isinstance(error, StorageError):
-                    undo()
-                self._end(life)
-                if isinstance(error, PowerCut) and self.when_cut is not None:
-                    return  # whoever waits is as dead as the disk
-                if not future.done():
-                    future.set_exception(error)
-                return
-            if number + 1 < len(steps):
-                loop.call_later(self._pause(0), step, number + 1)
-                return
-            self._end(life)
-            if not future.done():
-                future.set_result(result)
-
-        self._under_way += 1
-        loop.call_later(self._pause(size), step, 0)
+        operation = Operation(self, (*before, last), undo)
+        operation.begin(size)
         try:
-            return await future
+            result: Result = await operation.future
         except StorageError as error:
             if not path:
                 raise
             raise type(error)(f"cannot {verb} {path}: {error}") from error
+        return result
 
-    def _end(self, life: int) -> None:
+    def begun(self) -> int:
+        """An operation begins; in which life."""
+        self._under_way += 1
+        return self._life
+
+    def ended(self, life: int) -> None:
+        """An operation has ended; whoever closes may wait for the last."""
         if life == self._life:
             self._under_way -= 1
             if self._idle is not None and not self._under_way and not self._idle.done():
                 self._idle.set_result(None)
 
-    def _pause(self, size: int) -> float:
+    def pause(self, size: int) -> float:
+        """Seconds until the next step."""
         return self.delay * self.rng.uniform(0.5, 1.5) + size / self.rate
 
-    def _take_step(self, life: int) -> None:
+    def take_step(self, life: int) -> None:
+        """Count a step; PowerCut if it does not happen any more."""
         if self._dark or life != self._life:
             raise PowerCut
         if self.cut_after == 0:
