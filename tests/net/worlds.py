@@ -118,7 +118,8 @@ def check_empty(town: Town) -> None:
     for host in town.hosts:
         node = town.nodes[host.name].host
         assert not node.connections
-        left = [one for one in host.streams or () if not one._closed]
+        # One without a protocol is half open in the kernel still: its last word was lost.
+        left = [one for one in host.streams or () if not one._closed and one.get_protocol()]
         assert left == []
         assert not host.listeners
         assert not any(node.limits.node.used.values()), node.limits.node.used

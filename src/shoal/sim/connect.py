@@ -3,6 +3,7 @@
 TLS is asyncio's own `sslproto`, which needs nothing but a transport.
 """
 
+import asyncio
 import socket
 import ssl
 from asyncio import sslproto
@@ -88,7 +89,13 @@ async def _dial(loop: "SimLoop", family: int, address: Any, local_addr: Any) -> 
     if ip == ANY:
         ip = remote[0] if remote[0].startswith("127.") else here.ip
     local = (ip, port or here.free_port(here.listeners))
-    return await Dial(here, local, remote, family).outcome
+    outcome = Dial(here, local, remote, family).outcome
+    try:
+        return await outcome
+    except asyncio.CancelledError:
+        if not outcome.cancelled() and not outcome.exception():
+            outcome.result().unmake()
+        raise
 
 
 def _tls(

@@ -189,6 +189,7 @@ class Dial:
         self._context = copy_context()
         self._life = host.life
         self._answered: tuple[StreamTransport, StreamTransport] | None = None
+        self.outcome.add_done_callback(self._ended)
         self._syn(0)
 
     def _syn(self, attempt: int) -> None:
@@ -254,12 +255,14 @@ class Dial:
         if not self._life.alive or not self._network.reaches(target, self._host):
             return
         assert self._answered is not None
-        ours, theirs = self._answered
+        ours = self._answered[0]
         if not self.outcome.done():
             self.outcome.set_result(ours)
-        elif self.outcome.cancelled():
-            ours.vanish()
-            theirs.fail(ConnectionResetError())
+
+    def _ended(self, outcome: "asyncio.Future[StreamTransport]") -> None:
+        """Given up after the SYN was answered: neither end has been handed to anybody."""
+        if self._answered is not None and (outcome.cancelled() or outcome.exception()):
+            self._answered[0].unmake()
 
     def _refuse(self, target: "Host") -> None:
         if not self.outcome.done() and self._network.reaches(target, self._host):

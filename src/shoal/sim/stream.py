@@ -379,6 +379,13 @@ class StreamTransport(asyncio.Transport):
         self._flow.stop()
         self._unread.clear()
 
+    def unmake(self) -> None:
+        """Nobody took our end of a connection that just stood: neither end was ever there."""
+        for end in (self, self.peer):
+            if end is not None:
+                end.vanish()
+                end._unlist()
+
     def _fatal(self, error: BaseException, message: str) -> None:
         self.loop.call_exception_handler(
             {
