@@ -238,6 +238,26 @@ class Stream:
                     del self._blocked[index]
                 return
 
+    def post(self, data: bytes) -> None:
+        """As `write`, without waiting: what the peer's window does not take stays in memory.
+
+        Whoever posts looks at `waiting` and has a limit.
+        """
+        taken = 0 if self._blocked else self._send(data)
+        if taken < len(data):
+            if self._write_ended:
+                raise self._error or ClosedError("the stream is closed for writing")
+            self._blocked.append((memoryview(data)[taken:], None))
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that were written or posted and that the peer's window has not taken."""
+        return sum(len(rest) for rest, _ in self._blocked)
+
+    async def drain(self) -> None:
+        """Until nothing waits."""
+        await self._written()
+
     async def write_message(self, data: Bytes) -> None:
         """Send a message with its length in front, as a varint."""
         await self.write(varint.encode(len(data)) + bytes(data))
