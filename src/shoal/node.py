@@ -36,6 +36,7 @@ from shoal.net.transport.websocket import WebSocket
 from shoal.net.upgrade import Offer
 from shoal.peer.book import SWEEP, Book
 from shoal.peer.key import PrivateKey
+from shoal.rpc.service import Services, ServiceSettings
 
 if TYPE_CHECKING:
     from shoal.net.connection import Connection
@@ -60,7 +61,7 @@ class NodeSettings:
     hybrid_protocol: str = setting(hybrid.PROTOCOL, "id of the post-quantum handshake, a draft")
 
 
-SETTINGS = (NodeSettings, HostSettings, DialSettings, LimitSettings)
+SETTINGS = (NodeSettings, HostSettings, DialSettings, LimitSettings, ServiceSettings)
 
 
 class Node:
@@ -95,6 +96,15 @@ class Node:
         self._muxers = made_of.muxers if muxers is None else muxers
         self._key = key or (None if keep else PrivateKey.generate(self.rng))
         self._handlers: dict[str, Handler] = {}
+        self.services = Services(
+            lambda: self.host,
+            self.handle,
+            rng=self.rng,
+            clock=clock,
+            settings=self.config.of(ServiceSettings),
+        )
+        self.service = self.services.service
+        self.call = self.services.call
         self._host: Host | None = None
         self._introduction: Introduction | None = None
         self._closed = False

@@ -21,7 +21,7 @@ def test_calls_expire_in_the_order_of_their_deadlines() -> None:
     for number, deadline in (("a", 3.0), ("b", 1.0), ("c", 2.0)):
         pending.add(number, number, "wire", deadline)
     assert pending.deadline == 1.0
-    assert pending.expired(2.0) == ["b", "c"]
+    assert pending.expired(2.0) == [("b", "b"), ("c", "c")]
     assert len(pending) == 1
 
 
@@ -30,7 +30,7 @@ def test_a_lost_connection_ends_its_calls_and_no_others() -> None:
     pending.add("a", "a", "one", 1.0)
     pending.add("b", "b", "two", 1.0)
     assert pending.lost("one") == ["a"]
-    assert pending.expired(9.0) == ["b"]
+    assert pending.expired(9.0) == [("b", "b")]
 
 
 def test_answered_calls_leave_no_trace_and_waiting_ones_are_bounded() -> None:

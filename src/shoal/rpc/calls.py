@@ -13,7 +13,7 @@ sent) or when executing it twice does no harm (it is idempotent).
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from shoal.errors import LimitError
 
@@ -36,12 +36,12 @@ class _Waiting(Generic[Call]):
 
 
 class Pending(Generic[Call]):
-    """The calls that wait, by number."""
+    """The calls that wait, by number (or whatever names them)."""
 
     def __init__(self, most: int = PENDING_MAX) -> None:
         self._most = most
-        self._waiting: dict[str, _Waiting[Call]] = {}
-        self._heap: list[tuple[float, str]] = []
+        self._waiting: dict[Any, _Waiting[Call]] = {}
+        self._heap: list[tuple[float, Any]] = []
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -53,7 +53,7 @@ class Pending(Generic[Call]):
             heappop(self._heap)
         return self._heap[0][0] if self._heap else None
 
-    def add(self, number: str, call: Call, carrier: Hashable, deadline: float) -> None:
+    def add(self, number: Any, call: Call, carrier: Hashable, deadline: float) -> None:
         if len(self._waiting) >= self._most:
             raise LimitError(f"{self._most} calls wait for replies already")
         self._waiting[number] = _Waiting(call, carrier, deadline)
@@ -62,15 +62,17 @@ class Pending(Generic[Call]):
             self._heap = [(each.deadline, key) for key, each in self._waiting.items()]
             heapify(self._heap)
 
-    def take(self, number: str) -> Call | None:
+    def take(self, number: Any) -> Call | None:
         """The call that this reply ends; None for a stranger's or one that ended before."""
         waiting = self._waiting.pop(number, None)
         return waiting.call if waiting else None
 
-    def expired(self, now: float) -> list[Call]:
+    def expired(self, now: float) -> list[tuple[Any, Call]]:
+        """Those whose time is over, with their numbers."""
         ended = []
         while (first := self.deadline) is not None and first <= now:
-            ended.append(self._waiting.pop(heappop(self._heap)[1]).call)
+            number = heappop(self._heap)[1]
+            ended.append((number, self._waiting.pop(number).call))
         return ended
 
     def lost(self, carrier: Hashable) -> list[Call]:
@@ -83,7 +85,7 @@ class Pending(Generic[Call]):
 class Destination:
     """One address of a service."""
 
-    address: str
+    address: Any  # a text, or a peer
     load: int = 0  # our calls under way there
     refused_until: float = 0.0
 
@@ -92,17 +94,19 @@ class Destination:
 class Destinations:
     """The addresses of one service, as the last lookup named them."""
 
-    known: dict[str, Destination] = field(default_factory=dict)
+    known: dict[Hashable, Destination] = field(default_factory=dict)
     fresh_until: float = 0.0  # when to look the service up again
 
-    def learn(self, addresses: Iterable[str]) -> None:
+    def learn(self, addresses: Iterable[Hashable]) -> None:
         """Those that are named no more are forgotten, once their calls have ended."""
         named = dict.fromkeys(list(addresses)[:ADDRESSES_MAX])
         busy = [each for each in self.known.values() if each.load]
         kept = {**named, **dict.fromkeys(each.address for each in busy)}
         self.known = {name: self.known.get(name) or Destination(name) for name in kept}
 
-    def choose(self, rng: "Random", now: float, tried: Iterable[str] = ()) -> Destination | None:
+    def choose(
+        self, rng: "Random", now: float, tried: Iterable[Hashable] = ()
+    ) -> Destination | None:
         """One that has not been tried; None when there is none left."""
         avoid = set(tried)
         left = [each for each in self.known.values() if each.address not in avoid]
@@ -112,7 +116,7 @@ class Destinations:
         pair = rng.sample(good, 2) if len(good) > 1 else good
         return min(pair, key=lambda each: each.load)
 
-    def refused(self, address: str, now: float) -> None:
+    def refused(self, address: Hashable, now: float) -> None:
         if address in self.known:
             self.known[address].refused_until = now + REFUSED_FOR
 

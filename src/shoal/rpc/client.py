@@ -262,7 +262,7 @@ class RpcClient:
 
     def _expire(self) -> None:
         self._timer = None
-        for future in self._pending.expired(asyncio.get_running_loop().time()):
+        for _, future in self._pending.expired(asyncio.get_running_loop().time()):
             if not future.done():
                 future.set_exception(TimeoutError("ERR_TIMEOUT"))
         self._arm()
