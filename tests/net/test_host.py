@@ -8,7 +8,7 @@ import pytest
 import uvloop
 from tests.net.hosts import make_host
 
-from shoal.errors import ResetError, UnreachableError, UsageError
+from shoal.errors import ClosedError, ProtocolError, ResetError, UnreachableError, UsageError
 from shoal.net.host import Host
 from shoal.net.identify import PING
 from shoal.net.introduction import ping
@@ -179,5 +179,61 @@ def test_closing_tells_the_other_side() -> None:
             await stream.write(b"x")
         while b.connections:  # noqa: ASYNC110 the other side's end has no event
             await asyncio.sleep(0.01)
+
+    run(case)
+
+
+def test_an_end_waits_for_the_agreement_of_a_lazy_stream() -> None:
+    async def case(a: Host, b: Host) -> None:
+        connection = await a.dial(b.addresses[0])
+        await a.introduction.wait(connection)  # type: ignore[attr-defined]
+        stream = await a.open(b.id, "/echo")
+        await stream.write(b"hello")
+        await stream.close_write()
+        channel = stream.channel
+        assert not channel.write_ended  # the peer has not answered yet
+        with pytest.raises(ClosedError):
+            await stream.write(b"more")
+        assert await stream.readexactly(5) == b"hello"
+        assert await stream.read() == b""
+        assert channel.write_ended
+        brief = await a.open(b.id, "/echo")
+        await brief.write(b"x")
+        await brief.close()
+        with pytest.raises(ClosedError):
+            await brief.read()
+        while connection.streams:  # noqa: ASYNC110 it ends when the agreement comes
+            await asyncio.sleep(0.01)
+
+    run(case)
+
+
+def test_a_cancelled_read_loses_nothing_and_a_cancelled_write_resets() -> None:
+    async def case(a: Host, b: Host) -> None:
+        stream = await a.open(b.addresses[0], "/echo")
+        await stream.write(b"hello")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await stream.readexactly(6)
+        await stream.write(b"!")
+        assert await stream.readexactly(6) == b"hello!"
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await stream.write(bytes(30 << 20))
+        with pytest.raises(ResetError):
+            await stream.read()
+
+    run(case)
+
+
+def test_messages_have_their_length_in_front_and_a_limit() -> None:
+    async def case(a: Host, b: Host) -> None:
+        stream = await a.open(b.addresses[0], "/echo")
+        for size in (0, 1, 127, 128, 70_000):
+            await stream.write_message(bytes(size))
+            assert await stream.read_message() == bytes(size)
+        await stream.write_message(bytes(11))
+        with pytest.raises(ProtocolError, match="11"):
+            await stream.read_message(10)
 
     run(case)

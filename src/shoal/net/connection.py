@@ -18,7 +18,7 @@ from shoal.net.stream import Bytes, Stream
 from shoal.peer.id import PeerId
 from shoal.peer.multiaddr import Multiaddr
 
-NEGOTIATION = 10.0  # seconds for an inbound stream to agree on a protocol, as in js and go
+NEGOTIATION = 10.0  # seconds for a stream to agree on its protocol, as in js and go
 FLUSH_SIZE = 4 * 65_507  # bytes sent before the tick is over: four full records of four frames
 
 
@@ -147,12 +147,7 @@ class Connection:
         due = self._muxer.deadline
         if due is not None and due <= now:
             self._muxer.tick(now)
-        while self._negotiating:
-            stream, until = next(iter(self._negotiating.items()))
-            if until > now:
-                return
-            del self._negotiating[stream]
-            stream.reset(ProtocolError("the peer named no protocol in time"))
+        self._expire(now)
 
     def closed(self, error: Exception | None) -> None:
         if self.ended:
@@ -232,12 +227,29 @@ class Connection:
         for stream in fresh:
             stream.greet()
             if not stream.protocol and stream.channel in self.streams:
-                self._negotiating[stream] = now + NEGOTIATION
+                self._limit(stream, now)
+
+    def _limit(self, stream: Stream, now: float) -> None:
+        self._negotiating[stream] = now + NEGOTIATION
+        if self._muxer is self._link:  # a session has no tick for us
+            asyncio.get_running_loop().call_later(NEGOTIATION, self._expire, now + NEGOTIATION)
+
+    def _expire(self, now: float) -> None:
+        while self._negotiating:
+            stream, until = next(iter(self._negotiating.items()))
+            if until > now:
+                return
+            del self._negotiating[stream]
+            stream.reset(ProtocolError("no protocol was agreed in time"))
 
     def _agreed_inbound(self, stream: Stream, error: ShoalError | None) -> None:
         self._negotiating.pop(stream, None)
         if error is None:
             self._owner.agreed(self, stream)
+
+    def _agreed_outbound(self, stream: Stream, error: ShoalError | None) -> None:
+        """Nobody waits for a lazy agreement: its error is met by the first read."""
+        self._negotiating.pop(stream, None)
 
     def _released(self, stream: Stream) -> None:
         self.streams.pop(stream.channel, None)
@@ -271,13 +283,15 @@ class Connection:
             raise
         self.streams[stream.channel] = stream
         stream.protocol = protocols[0]  # until another is agreed
-        stream.negotiate(Dialer(protocols), _nobody)
+        stream.negotiate(Dialer(protocols), self._agreed_outbound)
         stream.greet()
+        self._limit(stream, asyncio.get_running_loop().time())
 
     async def _agreement(self, stream: Stream) -> None:
         agreed = asyncio.get_running_loop().create_future()
 
-        def tell(_: Stream, error: ShoalError | None) -> None:
+        def tell(stream: Stream, error: ShoalError | None) -> None:
+            self._agreed_outbound(stream, error)
             if agreed.done():
                 return
             if error is None:
@@ -310,10 +324,6 @@ class Connection:
 
     async def wait_closed(self) -> None:
         await self._link.wait_closed()
-
-
-def _nobody(_: Stream, error: ShoalError | None) -> None:
-    """Nobody waits for a lazy agreement: its error is met by the first read."""
 
 
 def address_of(transport: asyncio.BaseTransport) -> Multiaddr:

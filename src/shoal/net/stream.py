@@ -48,6 +48,7 @@ class Stream:
         "_chunks",
         "_deaf",
         "_error",
+        "_later",
         "_offset",
         "_read_ended",
         "_reader",
@@ -88,6 +89,7 @@ class Stream:
         self._read_ended = False
         self._write_ended = False
         self._deaf = False  # we do not listen any more
+        self._later: How | None = None  # how our side ends when the protocol is agreed
         self._error: ShoalError | None = None
 
     def __repr__(self) -> str:
@@ -176,7 +178,7 @@ class Stream:
         """Nothing more comes; an error if that was not the peer's wish."""
         if self._error is not None:
             raise self._error
-        if self._deaf:
+        if self._deaf or self._later == "close":
             raise ClosedError("the stream was closed")
         return self._read_ended
 
@@ -213,7 +215,7 @@ class Stream:
             await self._wait_written(memoryview(data)[taken:], partly=taken > 0)
 
     def _send(self, data: Bytes) -> int:
-        if self._write_ended:
+        if self._write_ended or self._later is not None:
             raise self._error or ClosedError("the stream is closed for writing")
         return self._carrier.send(self.channel, data)
 
@@ -265,13 +267,26 @@ class Stream:
     # The end
 
     async def close_write(self) -> None:
-        """We have said everything; the peer's bytes can still be read."""
+        """We have said everything; the peer's bytes can still be read.
+
+        The end waits for the protocol to be agreed: js-libp2p loses one that
+        comes in the same packet as the proposal, and its handler waits for ever.
+        """
         await self._written()
-        self._end_writing()
+        if self._agreement is None:
+            self._end_writing()
+        elif self._later is None:
+            self._later = "write"
 
     async def close(self) -> None:
         """We have said everything and do not listen any more; safe twice."""
         await self._written()
+        if self._agreement is None:
+            self._close()
+        else:
+            self._later = "close"
+
+    def _close(self) -> None:
         self._end_writing()
         if not self._deaf:
             self._deaf = True
@@ -357,7 +372,7 @@ class Stream:
     def writable(self) -> None:
         while self._blocked:
             rest, written = self._blocked[0]
-            taken = self._send(rest)
+            taken = self._carrier.send(self.channel, rest)
             if taken < len(rest):
                 self._blocked[0] = (rest[taken:], written)
                 return
@@ -401,13 +416,19 @@ class Stream:
             self._agreement = None
             self.protocol = agreement.protocol or ""
             self._agree_on(None)
+            if self._later is not None:
+                later, self._later = self._later, None
+                if later == "close":
+                    self._close()
+                else:
+                    self._end_writing()
         return used
 
     def _say(self, agreement: Dialer | Listener) -> None:
         data = b"".join(agreement.out)
         agreement.out.clear()
         if data and not self._write_ended:
-            taken = 0 if self._blocked else self._send(data)
+            taken = 0 if self._blocked else self._carrier.send(self.channel, data)
             if taken < len(data):
                 self._blocked.append((memoryview(data)[taken:], None))
 
