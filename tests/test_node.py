@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 import shoal
-from shoal.errors import ConfigError, LockedError, UnreachableError, UsageError
+from shoal.config import Config
+from shoal.errors import ConfigError, LockedError, ResetError, UnreachableError, UsageError
 from shoal.net.secure import hybrid
-from shoal.node import Node
+from shoal.node import SETTINGS, Node
 
 
 def run(case: Callable[[Node, Node], Awaitable[None]], **settings: Any) -> None:
@@ -68,6 +69,27 @@ def test_every_security_carries_every_muxer(security: str, muxer: str) -> None:
         assert len(await a.ping(b.id, 2)) == 2
 
     run(case, security=[security], muxers=[muxer])
+
+
+@pytest.mark.parametrize("muxer", ["yamux", "mplex"])
+def test_the_limits_of_the_muxers_are_settings(muxer: str) -> None:
+    async def case(a: Node, b: Node) -> None:
+        @a.handle("/quiet/1.0.0")
+        async def quiet(stream: Any) -> None:
+            await stream.read()
+
+        connection = await b.dial(a.addresses[0])
+        assert connection.about.muxer.startswith(f"/{muxer}/")
+        await b.introduction.wait(connection)
+        held = [await b.open(a.id, "/quiet/1.0.0") for _ in range(3)]
+        with pytest.raises(ResetError):
+            refused = await b.open(a.id, "/quiet/1.0.0")
+            await refused.read()
+        for stream in held:
+            stream.reset()
+
+    config = Config.load(SETTINGS, environ={f"SHOAL_{muxer.upper()}_STREAMS_MAX": "3"})
+    run(case, config=config, muxers=[muxer])
 
 
 def test_the_second_meeting_is_safe_against_quantum_computers() -> None:

@@ -61,7 +61,15 @@ class NodeSettings:
     hybrid_protocol: str = setting(hybrid.PROTOCOL, "id of the post-quantum handshake, a draft")
 
 
-SETTINGS = (NodeSettings, HostSettings, DialSettings, LimitSettings, ServiceSettings)
+SETTINGS = (
+    NodeSettings,
+    HostSettings,
+    DialSettings,
+    LimitSettings,
+    yamux.YamuxSettings,
+    mplex.MplexSettings,
+    ServiceSettings,
+)
 
 
 class Node:
@@ -164,8 +172,14 @@ class Node:
             "tls": (tls.PROTOCOL, LazyTls()),
         }
         carriers: dict[str, tuple[str, Any]] = {
-            "yamux": (yamux.PROTOCOL, yamux.Yamux),
-            "mplex": (mplex.PROTOCOL, mplex.Mplex),
+            "yamux": (
+                yamux.PROTOCOL,
+                partial(yamux.Yamux, settings=self.config.of(yamux.YamuxSettings)),
+            ),
+            "mplex": (
+                mplex.PROTOCOL,
+                partial(mplex.Mplex, settings=self.config.of(mplex.MplexSettings)),
+            ),
         }
         return Offer(key, self.rng, choose(makers, self._security), choose(carriers, self._muxers))
 
