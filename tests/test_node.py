@@ -82,8 +82,8 @@ def test_the_limits_of_the_muxers_are_settings(muxer: str) -> None:
         assert connection.about.muxer.startswith(f"/{muxer}/")
         await b.introduction.wait(connection)
         held = [await b.open(a.id, "/quiet/1.0.0") for _ in range(3)]
+        refused = await b.open(a.id, "/quiet/1.0.0")
         with pytest.raises(ResetError):
-            refused = await b.open(a.id, "/quiet/1.0.0")
             await refused.read()
         for stream in held:
             stream.reset()
