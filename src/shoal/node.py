@@ -37,6 +37,7 @@ from shoal.net.upgrade import Offer
 from shoal.peer.book import SWEEP, Book
 from shoal.peer.key import PrivateKey
 from shoal.rpc.service import Services, ServiceSettings
+from shoal.swarm.settings import SwarmSettings
 
 if TYPE_CHECKING:
     from shoal.net.connection import Connection
@@ -69,6 +70,7 @@ SETTINGS = (
     yamux.YamuxSettings,
     mplex.MplexSettings,
     ServiceSettings,
+    SwarmSettings,
 )
 
 

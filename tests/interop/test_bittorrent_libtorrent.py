@@ -15,7 +15,8 @@ from shoal.disk import Disk
 from shoal.swarm.magnet import Magnet
 from shoal.swarm.make import Recipe
 from shoal.swarm.progress import Wish
-from shoal.swarm.service import Swarm, SwarmSettings
+from shoal.swarm.service import Swarm
+from shoal.swarm.settings import SwarmSettings
 from shoal.swarm.torrent import Torrent
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(90)]
@@ -143,7 +144,8 @@ def test_libtorrent_goes_on_after_it_was_killed(source, tmp_path):
 GET = """
 import asyncio, random, sys
 from shoal.disk import Disk
-from shoal.swarm.service import Swarm, SwarmSettings
+from shoal.swarm.service import Swarm
+from shoal.swarm.settings import SwarmSettings
 from shoal.swarm.torrent import Torrent
 
 async def main(path, folder, port, down):

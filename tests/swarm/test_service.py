@@ -12,7 +12,8 @@ from shoal.errors import DiskFullError, UsageError
 from shoal.swarm.magnet import Magnet
 from shoal.swarm.make import Recipe
 from shoal.swarm.progress import Wish
-from shoal.swarm.service import Swarm, SwarmSettings
+from shoal.swarm.service import Swarm
+from shoal.swarm.settings import SwarmSettings
 
 LOCAL = "127.0.0.1"
 

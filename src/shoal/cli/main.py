@@ -27,8 +27,11 @@ COMMANDS = {  # name -> the module that holds it, and what it does
     "demo": ("shoal.cli.demo", "watch a rumour cross a simulated network, twice the same"),
     "lab": ("shoal.cli.lab", "run simulated worlds again: shoal lab replay"),
     "config": ("shoal.cli.config", "show each setting, its value and where it came from"),
+    "get": ("shoal.cli.files", "fetch a magnet link or torrent from its peers"),
     "id": ("shoal.cli.node", "show the id of the node of this home"),
     "ping": ("shoal.cli.node", "measure the round trip to a peer"),
+    "share": ("shoal.cli.files", "serve files and folders to whoever has the link"),
+    "torrent": ("shoal.cli.files", "show, make or check torrent files"),
     "tracker": ("shoal.cli.tracker", "run a BitTorrent tracker, over HTTP and UDP"),
     "up": ("shoal.cli.node", "run a node"),
 }

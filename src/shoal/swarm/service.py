@@ -12,11 +12,9 @@ connections within its bounds.
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, cast
 
-from shoal.config import setting
 from shoal.disk import Disk
 from shoal.errors import ClosedError, UsageError
 from shoal.net.buffers import Buffers
@@ -28,6 +26,7 @@ from shoal.swarm.make import Progress as MakeProgress, Recipe, arrange, make_of,
 from shoal.swarm.progress import Wish
 from shoal.swarm.rate import Bucket
 from shoal.swarm.session import Session
+from shoal.swarm.settings import SwarmSettings
 from shoal.swarm.torrent import Torrent
 from shoal.swarm.transfer import Limits, Source, Transfer
 
@@ -41,20 +40,6 @@ PEER_ID = b"-SH0100-"
 _WIRE = WireSettings(idle=IDLE, closing=5.0, frame_max=2 << 20)
 
 SourceMaker = Callable[[Transfer], Source | None]  # asked for every new transfer
-
-
-@dataclass(frozen=True, slots=True)
-class SwarmSettings:
-    """BitTorrent."""
-
-    section: ClassVar[str] = "swarm"
-    port: int = setting(0, "port for peers; 0 is any free one", least=0, most=65535)
-    connections: int = setting(200, "peers at the same time", least=1, most=10_000)
-    dialling: int = setting(30, "addresses dialled at the same time", least=1, most=1000)
-    per_host: int = setting(64, "connections from one address", least=1, most=10_000)
-    down: float = setting(0.0, "download limit; 0 is none", unit="bytes/s", least=0)
-    up: float = setting(0.0, "upload limit; 0 is none", unit="bytes/s", least=0)
-    piece_memory: int = setting(64 << 20, "pieces on their way", unit="bytes", least=1 << 20)
 
 
 class PeerSocket(Wire):
@@ -147,13 +132,15 @@ class Swarm:
         torrent = what if isinstance(what, Torrent) else None
         wish = wish or Wish(memory=self.settings.piece_memory)
         named: tuple[Address, ...] = ()
-        if isinstance(what, Magnet):
-            named = what.peers
+        if isinstance(what, Torrent):
+            trackers = what.trackers
+        else:
+            named, trackers = what.peers, tuple((tracker,) for tracker in what.trackers)
             wish.numbers = what.selected if wish.numbers is None else wish.numbers
         session = self._session(what.hash_v1, what.hash_v2, torrent)
         transfer = Transfer(
             session, self.disk, folder, self.rng, self,
-            wish=wish, limits=self._limits, name=what.name,
+            wish=wish, limits=self._limits, name=what.name, trackers=trackers,
         )  # fmt: skip
         self._start(transfer)
         transfer.found(address for address in (*peers, *named) if self._allows(address[0]))
@@ -178,6 +165,7 @@ class Swarm:
         transfer = Transfer(
             session, self.disk, folder, self.rng, self,
             wish=Wish(seed=True, up=up), limits=self._limits, paths=paths,
+            trackers=torrent.trackers,
         )  # fmt: skip
         self._start(transfer)
         return transfer

@@ -76,7 +76,9 @@ class Transfer:
         limits: Limits | None = None,
         paths: Sequence[str] | None = None,
         name: str = "",
+        trackers: Sequence[Sequence[str]] = (),
     ) -> None:
+        self.trackers = tuple(tuple(tier) for tier in trackers)
         self.session = session
         self.disk = disk
         self.folder = folder
