@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from shoal import __version__
 from shoal.config import Config, setting
+from shoal.dht.settings import MainlineSettings
 from shoal.disk import Disk
 from shoal.errors import ConfigError, UsageError
 from shoal.home import Home
@@ -71,6 +72,7 @@ SETTINGS = (
     mplex.MplexSettings,
     ServiceSettings,
     SwarmSettings,
+    MainlineSettings,
 )
 
 

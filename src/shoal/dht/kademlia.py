@@ -41,6 +41,7 @@ class Parameters:
     refresh: float = REFRESH  # seconds
     questionable: float = QUESTIONABLE  # seconds
     server: bool = True  # else we ask only
+    resend: bool = False  # questions travel as datagrams, which get lost
 
 
 class Kademlia:
@@ -65,7 +66,12 @@ class Kademlia:
         self.bootstrap: list[Contact] = []
         self.table = Table(self.own, k=self.parameters.k, bits=self.parameters.bits)
         self.questions = Questions(
-            self.table, self.own, rng, k=self.parameters.k, alpha=self.parameters.alpha
+            self.table,
+            self.own,
+            rng,
+            k=self.parameters.k,
+            alpha=self.parameters.alpha,
+            resend=self.parameters.resend,
         )
         self._verifying: dict[Hashable, None] = {}
         self._upkeep = now + UPKEEP * (0.5 + rng.random())

@@ -27,8 +27,11 @@ class Core(Protocol):
 class Pump:
     """One core on one socket."""
 
-    def __init__(self, core: Core, send: Callable[[bytes, Address], None], loop: Any) -> None:
+    def __init__(
+        self, core: Core, send: Callable[[bytes, Address], None], loop: Any, address: Address
+    ) -> None:
         self.core = core
+        self.address = address
         self._send = send
         self._loop = loop
         self._time: Callable[[], float] = loop.time

@@ -118,7 +118,9 @@ class Questions:
         k: int = K,
         alpha: int = ALPHA,
         distance: Callable[[int, int], int] = xor,
+        resend: bool = False,
     ) -> None:
+        self.resend = resend  # what stays unanswered is sent once more: datagrams get lost
         self.routing = routing
         self.own = own
         self.rng = rng
@@ -266,6 +268,8 @@ class Questions:
                 self.unreachable(number, now)
             else:
                 question.slow = True
+                if self.resend:
+                    self.out.append(question)
                 heappush(self._timers, (max(question.asked + self.trips.limit, now), number))
                 self._missed(question, now, "slow")
 

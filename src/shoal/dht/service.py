@@ -19,6 +19,7 @@ from collections.abc import AsyncIterator, Callable, Hashable, Sequence
 from contextlib import suppress
 from typing import Any, Protocol, Self
 
+from shoal.dht.crawl import Crawl
 from shoal.dht.kademlia import Kademlia
 from shoal.dht.questions import Answer, Step, Verb, Walk
 from shoal.dht.store import Publications
@@ -39,6 +40,8 @@ Watcher = Callable[[Step], None]
 
 class Carrier(Protocol):
     """Brings an engine's questions to other nodes."""
+
+    address: tuple[str, int]  # where others reach us
 
     @property
     def engine(self) -> Kademlia: ...
@@ -106,6 +109,11 @@ class Dht:
             carrier.close()
 
     @property
+    def address(self) -> tuple[str, int]:
+        """Where the first carrier listens."""
+        return self.carriers[0].address
+
+    @property
     def size(self) -> int:
         """Nodes in the table."""
         return sum(len(carrier.engine.table) for carrier in self.carriers)
@@ -166,6 +174,20 @@ class Dht:
         if best is None:
             raise NotFoundError(f"nothing is stored under {key.hex()} in {self.words.name}")
         return best
+
+    async def crawl(self, limit: int) -> AsyncIterator[Answer]:
+        """Every node that can be met, from one to the next: its keys are counted (BEP 51)."""
+        for carrier in self.carriers:
+            heard: asyncio.Queue[Answer | None] = asyncio.Queue()
+            walk = Crawl(carrier.engine, heard.put_nowait, limit)
+            loop = asyncio.get_running_loop()
+            while walk.next(loop.time()):
+                carrier.poke()
+                async with asyncio.timeout(LOOKUP_MAX):
+                    answer = await heard.get()
+                walk.heard(answer)
+                if answer is not None:
+                    yield answer
 
     # Publish
 
@@ -250,7 +272,7 @@ class Dht:
         heard: asyncio.Queue[Answer | None] = asyncio.Queue()
         walks = self._start(verb, key, argument, heard, watcher)
         ends = asyncio.get_running_loop().time() + LOOKUP_MAX
-        left = len(walks)
+        left, answered = len(walks), False
         try:
             while left:
                 async with asyncio.timeout_at(ends):
@@ -258,7 +280,10 @@ class Dht:
                 if answer is None:
                     left -= 1
                 else:
+                    answered = True
                     yield answer
+            if not answered:
+                raise self._unreachable(walks)
         except TimeoutError:
             log.info("a lookup in %s took too long", self.words.name)
         finally:
@@ -304,10 +329,13 @@ class Dht:
             for carrier, walk in walks:
                 carrier.engine.cancel(walk)
         if not any(walk.closest for _, walk in walks):
-            asked = sum(walk.lookup.asked for _, walk in walks)
-            what = f"asked {asked} nodes, none answered" if asked else "no node is known"
-            raise UnreachableError(f"{self.words.name}: {what}")
+            raise self._unreachable(walks)
         return walks
+
+    def _unreachable(self, walks: list[tuple[Carrier, Walk]]) -> UnreachableError:
+        asked = sum(walk.lookup.asked for _, walk in walks)
+        what = f"asked {asked} nodes, none answered" if asked else "no node is known"
+        return UnreachableError(f"{self.words.name}: {what}")
 
     # Keep
 

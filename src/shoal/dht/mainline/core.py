@@ -54,7 +54,7 @@ METHODS = {
 }
 VOTES_MIN = 5  # nodes that have to tell us our address before we believe them
 SAVED_MAX = 200  # contacts kept over a restart
-MAINLINE = Parameters(k=8)
+MAINLINE = Parameters(k=8, resend=True)
 
 
 def position_of(key: bytes) -> int:
@@ -243,6 +243,8 @@ class Mainline:
         elif question.verb is Verb.SAMPLE:
             samples = result.get(b"samples")
             answer.values = _split(samples) if isinstance(samples, bytes) else []
+            number = result.get(b"num")
+            answer.extra["num"] = number if isinstance(number, int) and number >= 0 else 0
         return answer
 
     def _encode(self, question: Question) -> bytes:

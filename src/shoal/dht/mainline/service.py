@@ -68,6 +68,7 @@ def make_core(rng: "Random", now: float, family: bytes, settings: MainlineSettin
         paths=settings.paths,
         questionable=settings.questionable,
         server=settings.server,
+        resend=True,
     )
     return Mainline(
         rng,
@@ -86,7 +87,7 @@ def plug(core: Mainline, socket: UdpSocket, allows: Callable[[str], bool]) -> Pu
         if allows(address[0]):
             socket.send(data, address)
 
-    pump = Pump(core, send, asyncio.get_running_loop())
+    pump = Pump(core, send, asyncio.get_running_loop(), socket.address)
     pump.closed = lambda: socket.leave(Kind.KRPC)
     socket.handle(Kind.KRPC, pump.receive)
     return pump
