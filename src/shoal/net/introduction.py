@@ -10,6 +10,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from shoal.errors import ProtocolError, ShoalError
+from shoal.net.clock import clock_of
 from shoal.net.connection import Connection
 from shoal.net.host import Host
 from shoal.net.identify import (
@@ -24,7 +25,6 @@ from shoal.net.identify import (
     read,
 )
 from shoal.net.stream import Stream
-from shoal.net.wire import clock_of
 from shoal.peer.book import CONFIRMED, Book
 from shoal.peer.record import PeerRecord
 
@@ -98,8 +98,8 @@ class Introduction:
         connection.protocols = frozenset(identity.protocols)
         self._book.set_protocols(peer, identity.protocols, now)
         self._book.add(peer, identity.listening(peer), now, CONFIRMED)
-        if identity.record and PeerRecord.open(identity.record).peer == peer:
-            self._book.certify(identity.record, now)
+        if identity.record and identity.record != self._book.record(peer):
+            self._book.certify(identity.record, now)  # whoever it speaks of has signed it
         for listener in self.heard:
             listener(connection, identity)
 

@@ -118,6 +118,8 @@ class Stream:
 
     async def readexactly(self, count: int) -> bytes:
         """So many bytes; ClosedError if the stream ends before."""
+        if not self._size and count and not self._over():
+            await self._arrival()
         if self._size >= count > 0:
             data = self._take(count)
             if len(data) == count:

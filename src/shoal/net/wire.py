@@ -21,14 +21,13 @@ Whoever makes a core send something outside `receive`, `filled` and `tick` calls
 """
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import inf
-from time import monotonic
 from typing import Any, Protocol, cast
 
 from shoal.errors import ClosedError, LimitError, ProtocolError, ResetError, ShoalError
 from shoal.net.buffers import Buffers
+from shoal.net.clock import clock_of
 
 KEEP_MAX = 4096  # bytes: a shorter incomplete frame is copied away, so that its buffer is free
 
@@ -75,11 +74,6 @@ class WireSettings:
 NOTHING = memoryview(b"")
 
 
-def clock_of(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
-    """The loop's time.  uvloop's stands still for milliseconds, more than a round trip takes."""
-    return monotonic if type(loop).__module__.startswith("uvloop") else loop.time
-
-
 class Wire(asyncio.BufferedProtocol):
     """One connection's pump.  Hand it to `create_connection`, or `feed` it by hand."""
 
@@ -123,6 +117,7 @@ class Wire(asyncio.BufferedProtocol):
         whole = secure is None or secure.overhead == 0
         self._offer = getattr(core, "buffer_for_next", None) if whole else None
         self._pausable = hasattr(core, "pause_writing")
+        self._fillable = hasattr(core, "full")
 
     @property
     def core(self) -> Core:
@@ -297,6 +292,10 @@ class Wire(asyncio.BufferedProtocol):
     def _settle(self) -> None:
         """Free, move or enlarge the receive buffer, by what waits in it."""
         waits = self._end - self._start
+        if not waits:
+            if self._view:
+                self._release()
+            return
         if not self._view or (self._end < len(self._view) and waits > KEEP_MAX):
             return
         if waits <= KEEP_MAX:
@@ -344,8 +343,9 @@ class Wire(asyncio.BufferedProtocol):
 
     def _blocked(self) -> bool:
         # A core that cannot be told to stop writing is not read while the other side does not.
-        stuck = not self.writable and not self._pausable
-        return self._held or stuck or bool(getattr(self._core, "full", False))
+        if self._held or not (self.writable or self._pausable):
+            return True
+        return self._fillable and bool(self._core.full)  # type: ignore[attr-defined]
 
     def _set_reading(self) -> None:
         reading = not self._blocked()
@@ -388,10 +388,11 @@ class Wire(asyncio.BufferedProtocol):
         out.clear()
         if self._secure is not None:
             parts = self._secure.seal(parts)
-        self.sent += sum(map(len, parts))
         if len(parts) == 1:
+            self.sent += len(parts[0])
             self._transport.write(parts[0])
         else:
+            self.sent += sum(map(len, parts))
             self._transport.writelines(parts)
         if not self.writable and self._transport.get_write_buffer_size() > self.settings.out_max:
             self.abort(LimitError(f"over {self.settings.out_max} bytes wait for the peer"))
