@@ -240,7 +240,6 @@ def test_twenty_thousand_calls_leave_nothing_behind() -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_simulated_world_calls_through_crashes(seed: int) -> None:
-    world = World(seed)
     nodes: dict[str, Node] = {}
 
     async def boot(host: Any) -> None:
@@ -280,4 +279,5 @@ def test_a_simulated_world_calls_through_crashes(seed: int) -> None:
         for host in hosts:
             await host.run(nodes[host.name].aclose())
 
-    world.run(play())
+    with World(seed) as world:
+        world.run(play())

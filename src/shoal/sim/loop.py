@@ -187,11 +187,11 @@ class SimLoop(asyncio.AbstractEventLoop):
         if self._closed:
             return
         self._closed = True
+        self.bury(asyncio.all_tasks(self))  # first: some are held by nothing but a timer
         self._ready.clear()
         self._heap.clear()
         for host in self.network.hosts:
             self.network.unplug(host)
-        self.bury(asyncio.all_tasks(self))
         self._empty_graveyard()
 
     async def shutdown_asyncgens(self) -> None:
