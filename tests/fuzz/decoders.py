@@ -12,6 +12,7 @@ from tests.fuzz import dht, net, seeds
 
 from shoal.codec import bencode, multibase, multihash, varint
 from shoal.codec.buffer import Buffer
+from shoal.net import identify
 from shoal.net.secure import certificate
 from shoal.peer.id import PeerId
 from shoal.peer.key import PrivateKey, PublicKey
@@ -58,6 +59,7 @@ DECODERS = (
     Decoder("multiaddr", Multiaddr.decode, seeds.MULTIADDRS),
     Decoder("multiaddr-text", text(Multiaddr.parse), seeds.MULTIADDR_TEXTS),
     Decoder("peer-record", PeerRecord.open, seeds.RECORDS),
+    Decoder("identify", identify.read, net.IDENTIFY),
     Decoder("multistream-dialer", net.dialer, net.DIALERS),
     Decoder("multistream-listener", net.listener, net.LISTENERS),
     Decoder("noise-initiator", net.noise_initiator, net.NOISE_INITIATOR),

@@ -77,6 +77,14 @@ def _frame(kind: int, flags: int, number: int, length: int, data: bytes = b"") -
 
 _HEADER = multistream.encode(multistream.HEADER)
 
+IDENTIFY = (  # one message, and two that are merged
+    bytes.fromhex(
+        "630a24080112208a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c"
+        "1208047f000001060fa11a102f697066732f70696e672f312e302e302208047f00000106c000"
+        "2a0a697066732f302e312e30320973686f616c2f302e31"
+    ),
+    bytes.fromhex("022a00043a000a0001320a"),
+)
 DIALERS = (_HEADER + multistream.encode("/a"), _HEADER + multistream.encode("na") * 2)
 LISTENERS = (_HEADER + multistream.encode("/noise") + b"early", _HEADER + b"\x03ls\n\x03/b\n")
 NOISE_INITIATOR = (LENGTH.pack(len(XX_MESSAGES[1])) + XX_MESSAGES[1],)
