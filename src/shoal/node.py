@@ -57,9 +57,13 @@ class NodeSettings:
     """What a node is made of; the first of each list is preferred."""
 
     section: ClassVar[str] = "net"
-    transports: Sequence[str] = setting(tuple(TRANSPORTS), "how bytes travel")
-    security: Sequence[str] = setting(SECURITIES, "how peers prove who they are")
-    muxers: Sequence[str] = setting(MUXERS, "how streams share a connection")
+    transports: Sequence[str] = setting(
+        tuple(TRANSPORTS), "how bytes travel", choices=tuple(TRANSPORTS)
+    )
+    security: Sequence[str] = setting(
+        SECURITIES, "how peers prove who they are", choices=SECURITIES
+    )
+    muxers: Sequence[str] = setting(MUXERS, "how streams share a connection", choices=MUXERS)
     hybrid_protocol: str = setting(hybrid.PROTOCOL, "id of the post-quantum handshake, a draft")
 
 
@@ -146,7 +150,7 @@ class Node:
             self._key = self._key or kept
         self._host = host = Host(
             self._offer(),
-            [TRANSPORTS[one]() if isinstance(one, str) else one for one in self._transports],
+            [make_transport(one) for one in self._transports],
             settings=self.config.of(HostSettings),
             dial=self.config.of(DialSettings),
             limits=Limits(self.config.of(LimitSettings)),
@@ -271,4 +275,15 @@ def choose(makers: dict[str, tuple[str, Any]], names: Sequence[str]) -> dict[str
     unknown = [name for name in names if name not in makers]
     if unknown:
         raise ConfigError(f"{unknown[0]!r} is none of {', '.join(makers)}")
+    if not names:
+        raise ConfigError(f"a node needs one of {', '.join(makers)}")
     return dict(makers[name] for name in names)
+
+
+def make_transport(named: Any) -> Any:
+    """A transport by its name; one that is made already stays as it is."""
+    if not isinstance(named, str):
+        return named
+    if named not in TRANSPORTS:
+        raise ConfigError(f"{named!r} is none of {', '.join(TRANSPORTS)}")
+    return TRANSPORTS[named]()

@@ -118,6 +118,7 @@ def what_was_tried(error: BaseException) -> list[str]:
 
 def what_to_do(error: BaseException) -> str:
     own: str = getattr(error, "advice", "")
-    if isinstance(error, OSError):
-        own = own or BY_NUMBER.get(error.errno or 0, "")
+    system = error if isinstance(error, OSError) else error.__cause__
+    if isinstance(system, OSError):
+        own = own or BY_NUMBER.get(system.errno or 0, "")
     return own or next((text for kind, text in ADVICE if isinstance(error, kind)), MISTAKE)

@@ -8,7 +8,7 @@ from statistics import median
 from shoal.cli.output import Output
 from shoal.cli.settings import load
 from shoal.disk import Disk
-from shoal.errors import NotFoundError, UsageError
+from shoal.errors import NotFoundError, UnreachableError, UsageError
 from shoal.home import IDENTITY_VERSION, Home
 from shoal.net.identify import PING
 from shoal.net.introduction import ping as measure
@@ -18,6 +18,7 @@ from shoal.peer.id import PeerId
 from shoal.peer.key import PrivateKey
 
 PINGS_MAX = 1_000_000
+TIMEOUT_MAX = 86_400.0  # seconds: a day
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -53,10 +54,11 @@ async def up(args: Namespace, output: Output) -> int:
 async def ping(args: Namespace, output: Output) -> int:
     if not 1 <= args.count <= PINGS_MAX:
         raise UsageError(f"--count is 1 to {PINGS_MAX}")
+    if not 0 < args.timeout <= TIMEOUT_MAX:
+        raise UsageError(f"--timeout is over 0 and at most {TIMEOUT_MAX:g} seconds")
     trips: list[float] = []
     async with Node(load(args), listen=[]) as node:
-        async with asyncio.timeout(args.timeout):
-            stream = await node.open(args.address, PING)
+        stream = await reach(node, args)
         sent = await send_pings(stream, node.rng, args, trips)
     if not trips:
         raise NotFoundError(f"no answer within {args.timeout:g} s")
@@ -64,6 +66,15 @@ async def ping(args: Namespace, output: Output) -> int:
     record = {"sent": sent, "received": len(trips), "median_us": middle}
     output.show(record, f"{len(trips)} of {sent} answered, median {middle:.0f} µs")
     return 0
+
+
+async def reach(node: Node, args: Namespace) -> Stream:
+    try:
+        async with asyncio.timeout(args.timeout):
+            return await node.open(args.address, PING)
+    except TimeoutError:
+        late = {args.address: f"no answer within {args.timeout:g} s"}
+        raise UnreachableError("the peer could not be reached in time", late) from None
 
 
 async def send_pings(stream: Stream, rng: Random, args: Namespace, trips: list[float]) -> int:

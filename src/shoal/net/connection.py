@@ -277,13 +277,14 @@ class Connection:
 
     def _start(self, stream: Stream, protocols: list[str]) -> None:
         try:
+            dialer = Dialer(protocols)  # which refuses a name that is too long
             stream.channel = self._muxer.open_stream(stream)
         except ShoalError:
             self._owner.released(self, stream)
             raise
         self.streams[stream.channel] = stream
         stream.protocol = protocols[0]  # until another is agreed
-        stream.negotiate(Dialer(protocols), self._agreed_outbound)
+        stream.negotiate(dialer, self._agreed_outbound)
         stream.greet()
         self._limit(stream, asyncio.get_running_loop().time())
 

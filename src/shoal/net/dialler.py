@@ -106,14 +106,14 @@ class Dialler:
 
     def _usable(self, addresses: list["Multiaddr"], reasons: dict[str, str]) -> list["Multiaddr"]:
         usable = []
-        for address in rank(addresses):
+        for address in dict.fromkeys(addresses):
             try:
                 self.transport(address)
             except UsageError as error:
                 reasons[str(address)] = str(error)
             else:
                 usable.append(address)
-        return self._backoff.ready(usable, asyncio.get_running_loop().time())
+        return self._backoff.ready(rank(usable), asyncio.get_running_loop().time())
 
     async def _attempt(
         self, peer: "PeerId | None", address: "Multiaddr", reasons: dict[str, str]
@@ -149,7 +149,11 @@ class Dialler:
             if result is None:
                 stands.set_exception(error or UnreachableError("the dial failed"))
                 return None
-            connection = self._made.upgraded(wire, result)
+            try:
+                connection = self._made.upgraded(wire, result)
+            except ShoalError as error:  # there is no room, or it is ourselves
+                stands.set_exception(error)
+                raise
             stands.set_result(connection)
             return connection
 

@@ -36,7 +36,7 @@ PROBES = {"0.0.0.0": "192.0.2.1", "::": "2001:db8::1"}  # RFC 5737, RFC 3849: no
 LOOPBACKS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 Handler = Callable[[Stream], Awaitable[None]]
-Target = PeerId | Multiaddr | str | Iterable[Multiaddr]
+Target = PeerId | Multiaddr | str | Iterable[Multiaddr | str]
 Watcher = Callable[[str, Connection], None]  # "connected" or "ended"
 
 
@@ -125,9 +125,16 @@ class Host:
         for text in addresses:
             self._check_open()
             address = self._narrow(read_address(text) if isinstance(text, str) else text)
-            listening = await self._dialler.transport(address).listen(
-                address, self._acceptor.accept, partial(self._session, False)
-            )
+            if address.peer not in (None, self.id):
+                raise UsageError(f"{address} is where another node listens")
+            address = address.without_peer()
+            try:
+                listening = await self._dialler.transport(address).listen(
+                    address, self._acceptor.accept, partial(self._session, False)
+                )
+            except (OSError, ValueError) as error:
+                said = (getattr(error, "strerror", "") or str(error)).rpartition(": ")[2]
+                raise UsageError(f"cannot listen at {address}: {said}") from error
             self._listening.append(listening)
             for bound in listening.addresses:
                 self._addresses += await self._spread(bound)
@@ -319,7 +326,8 @@ class Host:
         if isinstance(target, PeerId):
             now = asyncio.get_running_loop().time()
             return target, self._book.addresses(target, now) if self._book is not None else []
-        addresses = [target] if isinstance(target, Multiaddr) else list(target)
+        many = [target] if isinstance(target, Multiaddr) else target
+        addresses = [read_address(one) if isinstance(one, str) else one for one in many]
         peers = list(dict.fromkeys(one.peer for one in addresses if one.peer is not None))
         if len(peers) > 1:
             raise UsageError("these addresses name different peers")
@@ -329,13 +337,14 @@ class Host:
         known: Container[str] = ()
         if peer is not None and self._book is not None:
             known = self._book.protocols(peer)
-        return [
-            name for name in self.offer.securities if name not in self._known_only or name in known
-        ]
+        names = list(self.offer.securities)
+        return [name for name in names if name not in self._known_only or name in known] or names
 
     async def open(self, target: Target, protocols: str | Sequence[str]) -> Stream:
         """A stream to a peer for the first of these protocols that it speaks."""
         names = [protocols] if isinstance(protocols, str) else list(protocols)
+        if not names:
+            raise UsageError("no protocol to open a stream for")
         connection = await self.dial(target)
         try:
             return await connection.open(names)

@@ -51,8 +51,8 @@ class Tcp:
         host, port = address.host or "", address.port or 0
         try:
             await loop.create_connection(pipe, host, port, family=family_of(address))
-        except OSError as error:
-            raise UnreachableError(error.strerror or str(error)) from error
+        except (OSError, ValueError) as error:  # a peer may have given a name that is none
+            raise UnreachableError(getattr(error, "strerror", "") or str(error)) from error
 
     async def listen(
         self, address: Multiaddr, pipe: Pipe, _session: Callable[[Session], None]

@@ -12,7 +12,7 @@ import ssl
 from collections.abc import Callable
 from typing import Any
 
-from shoal.errors import UnreachableError
+from shoal.errors import UsageError
 from shoal.net.tasks import Tasks
 from shoal.net.transport.seam import Pipe, Session
 from shoal.net.transport.tcp import BACKLOG, Bound, family_of
@@ -61,7 +61,7 @@ class WebSocket:
 
         secure = address.names[2:] in SECURE
         if secure and self._certificate is None:
-            raise UnreachableError("listening on WSS needs a certificate")
+            raise UsageError("listening on WSS needs a certificate")
 
         async def serve(request: web.BaseRequest) -> web.StreamResponse:
             socket = web.WebSocketResponse(max_msg_size=MESSAGE_MAX, compress=False)
