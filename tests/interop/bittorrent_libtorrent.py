@@ -34,13 +34,14 @@ def make(path: str, out: str, version: str, piece_length: str) -> None:
         "v2": lt.create_torrent.v2_only,
         "hybrid": lt.create_torrent.canonical_files,
     }[version]
+    began = time.monotonic()
     files = lt.file_storage()
     lt.add_files(files, path)
     torrent = lt.create_torrent(files, int(piece_length), flags)
     lt.set_piece_hashes(torrent, os.path.dirname(path))
     with open(out, "wb") as file:
         file.write(lt.bencode(torrent.generate()))
-    print("made", flush=True)
+    print(f"complete {time.monotonic() - began:.5f}\nmade", flush=True)
 
 
 def parameters(what: str, folder: str) -> lt.add_torrent_params:

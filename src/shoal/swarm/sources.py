@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from random import Random
 
 ANNOUNCE_EVERY = 900.0  # seconds between two looks into the DHT, as libtorrent has it
+NOT_LISTENING = 1  # the port told when we accept nobody: trackers refuse 0
 ASK_AGAIN = 30.0  # seconds, while nobody is known
 
 
@@ -62,7 +63,7 @@ class TrackerSource:
             return Announce(
                 info_hash,
                 session.peer_id,
-                session.port,
+                session.port or NOT_LISTENING,
                 uploaded=report.sent,
                 downloaded=report.received,
                 left=max(report.total - report.done, 0) if report.pieces_total else 1,

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from shoal.disk import Disk
 from shoal.errors import MissingError, ProtocolError, StorageError
-from shoal.swarm.hashing import LongProof, make_task, verify
+from shoal.swarm.hashing import LongProof, Task, make_task, verify
 from shoal.swarm.layout import Layout
 from shoal.swarm.make import BATCH, WORKERS
 from shoal.swarm.pieces import Bitfield
@@ -115,13 +115,16 @@ class Storage:
 
     # Reading
 
-    async def read(self, start: int, length: int, have: Bitfield | None = None) -> memoryview:
+    async def read(
+        self, start: int, length: int, have: Bitfield | None = None,
+        *, into: memoryview | None = None,
+    ) -> memoryview:  # fmt: skip
         """Bytes of the line; pads and gaps are zeros.
 
         What is missing is zero, too, unless it belongs to a piece that we `have`: StorageError.
         """
         length = min(length, self.layout.end - start)
-        buffer = memoryview(bytearray(length))
+        buffer = memoryview(bytearray(length)) if into is None else into[:length]
         for span in self.layout.spans_at(start, length):
             file = self.layout.files[span.file]
             if file.pad:
@@ -156,9 +159,10 @@ class Storage:
 
         async def work() -> None:
             nonlocal done
+            buffer = bytearray(min(batch, len(todo)) * self.layout.piece_length)
             for start in starts:
                 group = todo[start : start + batch]
-                for piece, right in zip(group, await self._check(group), strict=True):
+                for piece, right in zip(group, await self._check(group, buffer), strict=True):
                     if right:
                         found.add(piece)
                 done += len(group)
@@ -179,18 +183,33 @@ class Storage:
             for span in self.layout.spans(piece, 0, self.layout.data_size(piece))
         )
 
-    async def _check(self, pieces: list[int]) -> list[bool]:
-        v2 = self.torrent.checks_v2
-        tasks = []
+    async def _check(self, pieces: list[int], buffer: bytearray) -> list[bool]:
+        """Hash a few pieces, read into one buffer run by run."""
+        tasks: list[Task] = []
+        whole = memoryview(buffer)
         for run in runs_of(pieces):
             start = run.start * self.layout.piece_length
             length = (len(run) - 1) * self.layout.piece_length + self.layout.piece_size(run[-1])
-            whole = await self.read(start, length)
-            for piece in run:
-                at = (piece - run.start) * self.layout.piece_length
-                data = whole[at : at + self.layout.data_size(piece)]
-                tasks.append(make_task(self.layout, piece, data, v2=v2))
+            await self._read_run(start, whole[:length])
+            tasks += self._tasks(run, whole[:length])
+            whole = whole[len(run) * self.layout.piece_length :]
         return await self.disk.run(verify, self.torrent, tasks)
+
+    async def _read_run(self, start: int, view: memoryview) -> None:
+        covered = sum(span.length for span in self.layout.spans_at(start, len(view)))
+        if covered < len(view) or any(
+            self.layout.files[span.file].pad for span in self.layout.spans_at(start, len(view))
+        ):
+            view[:] = bytes(len(view))  # gaps and pads are zeros
+        await self.read(start, len(view), into=view)
+
+    def _tasks(self, pieces: range, whole: memoryview) -> list[Task]:
+        length, v2 = self.layout.piece_length, self.torrent.checks_v2
+        found = []
+        for number, piece in enumerate(pieces):
+            data = whole[number * length : number * length + self.layout.data_size(piece)]
+            found.append(make_task(self.layout, piece, data, v2=v2))
+        return found
 
     async def look(self) -> list[Seen]:
         """Size and time of change of every file."""
