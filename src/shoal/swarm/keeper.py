@@ -19,7 +19,6 @@ from shoal.swarm.storage import Storage
 if TYPE_CHECKING:
     from shoal.disk import Disk
 
-HASHERS = 2  # batches of pieces hashed and written at the same time
 READERS = 2  # chunks read for peers at the same time
 BATCH = 8 << 20  # bytes of pieces proven in one go: fewer hops between threads
 SAVE_INTERVAL = 30.0  # seconds between notes for resuming
@@ -39,6 +38,7 @@ class Keeper:
         self.problem = ""  # with the disk; cleared when it is over
         self.complete = asyncio.Event()  # everything wanted is kept and synced
         self._finished = asyncio.Event()
+        self._backlog = asyncio.Event()
         self._spilled = asyncio.Event()
         self._load = asyncio.Event()
         self._finishing = False
@@ -47,7 +47,7 @@ class Keeper:
 
     def work(self) -> list[Coroutine[Any, Any, None]]:
         """What has to run all the time."""
-        hashers = [self._hash_loop() for _ in range(HASHERS)]
+        hashers = [self._hash_loop(self._finished, 0), self._hash_loop(self._backlog, BATCH // 2)]
         readers = [self._read_loop() for _ in range(READERS)]
         return [*hashers, *readers, self._spill_loop(), self._save_loop()]
 
@@ -80,15 +80,21 @@ class Keeper:
         if exchange.spilled or any(each.data is None for each in exchange.finished):
             self._spilled.set()
         self._finished.set()
+        if self._waiting_bytes() >= BATCH // 2:
+            self._backlog.set()
 
-    async def _hash_loop(self) -> None:
+    def _waiting_bytes(self) -> int:
+        return sum(len(each.data) for each in self.exchange.finished if each.data is not None)
+
+    async def _hash_loop(self, something: asyncio.Event, least: int) -> None:
+        """Batches grow while a worker is busy; the second one helps when they grow long."""
         while True:
-            await self._finished.wait()
-            batch = self._take_batch()
+            batch = self._take_batch() if self._waiting_bytes() >= least else []
             if batch:
                 await self._prove(batch)
             else:
-                self._finished.clear()
+                something.clear()
+                await something.wait()
 
     def _take_batch(self) -> list[tuple[int, memoryview]]:
         batch: list[tuple[int, memoryview]] = []
