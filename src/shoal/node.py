@@ -13,13 +13,19 @@ runs unchanged in a simulated world.
 import asyncio
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from shoal import __version__
 from shoal.config import Config, setting
+from shoal.dht.mainline.service import open_mainline
+from shoal.dht.mainline.values import Signer, get_value, put_value
+from shoal.dht.mainline.words import Announced
+from shoal.dht.networks import Network, Networks
+from shoal.dht.service import Dht
 from shoal.dht.settings import MainlineSettings
 from shoal.disk import Disk
 from shoal.errors import ConfigError, UsageError
@@ -33,12 +39,18 @@ from shoal.net.mux import mplex, yamux
 from shoal.net.secure import hybrid, noise, tls
 from shoal.net.secure.payload import StaticKey
 from shoal.net.transport.tcp import Tcp
+from shoal.net.transport.udp import UdpSocket
 from shoal.net.transport.websocket import WebSocket
 from shoal.net.upgrade import Offer
+from shoal.net.web import Web
 from shoal.peer.book import SWEEP, Book
 from shoal.peer.key import PrivateKey
 from shoal.rpc.service import Services, ServiceSettings
+from shoal.swarm.contents import Contents
+from shoal.swarm.service import Swarm
 from shoal.swarm.settings import SwarmSettings
+from shoal.swarm.sources import DhtSource, TrackerSource, fetch_by
+from shoal.swarm.transfer import Source, Transfer
 
 if TYPE_CHECKING:
     from shoal.net.connection import Connection
@@ -121,6 +133,13 @@ class Node:
         )
         self.service = self.services.service
         self.call = self.services.call
+        self._web = Web()
+        networks = {"mainline": Network(self._open_mainline, self._put_mainline, get_value)}
+        self.dht = Networks(choose_networks(networks, self.config.dht))
+        self.swarm = Contents(self._make_swarm, self.disk, self._local)
+        self.share = self.swarm.share
+        self.get = self.swarm.get
+        self.fetch = self.swarm.fetch
         self._host: Host | None = None
         self._introduction: Introduction | None = None
         self._closed = False
@@ -196,6 +215,73 @@ class Node:
             await asyncio.sleep(SWEEP)
             self.book.tick(asyncio.get_running_loop().time())
 
+    # Find by key, and contents
+
+    @property
+    def _local(self) -> str:
+        """The address at which the services with sockets of their own listen."""
+        return "127.0.0.1" if self.config.loopback_only else "0.0.0.0"
+
+    @asynccontextmanager
+    async def _open_mainline(self) -> AsyncIterator[Dht]:
+        settings = self.config.of(MainlineSettings)
+        socket = await UdpSocket.open(self._local, settings.port)
+        try:
+            async with await open_mainline(
+                [socket],
+                self.rng,
+                settings=settings,
+                bootstrap=[name for name in self.config.bootstrap if not name.startswith("/")],
+                saved=self.home,
+                allows=self.config.allows,
+            ) as dht:
+                yield dht
+        finally:
+            await socket.aclose()
+
+    async def _put_mainline(self, dht: Dht, value: bytes, salt: bytes, signed: bool) -> bytes:
+        signer = None
+        if signed:
+            key = self._key
+            if key is None or key.kind != "ed25519":
+                raise UsageError("values in the mainline DHT are signed with Ed25519 keys only")
+            signer = Signer(key.public.data, key.sign)
+        item, _ = await put_value(dht, value, signer=signer, salt=salt)
+        return item.key
+
+    async def put(
+        self, value: bytes, *, salt: bytes = b"", signed: bool = False, network: str | None = None
+    ) -> bytes:
+        """Store a small value in a DHT, under its hash or (`signed`) under our key; the key.
+
+        The node stores it anew for as long as it lives.  A signed one replaces
+        what this node signed before under the same salt.
+        """
+        return await self.dht.put_value(value, salt=salt, signed=signed, network=network)
+
+    async def lookup(self, key: bytes, *, salt: bytes = b"", network: str | None = None) -> bytes:
+        """The newest value under a key; NotFoundError if there is none."""
+        return await self.dht.get_value(key, salt=salt, network=network)
+
+    def _make_swarm(self) -> Swarm:
+        def trackers(transfer: Transfer) -> Source | None:
+            if not transfer.trackers:
+                return None
+            fetch = fetch_by(self._web)
+            return TrackerSource(transfer, rng=self.rng, fetch=fetch, allows=self.config.allows)
+
+        def mainline(transfer: Transfer) -> Source | None:
+            uses = "mainline" in self.dht.networks
+            return DhtSource(transfer, self.dht, Announced) if uses else None
+
+        return Swarm(
+            self.disk,
+            self.rng,
+            settings=self.config.of(SwarmSettings),
+            makers=[trackers, mainline],
+            allows=self.config.allows,
+        )
+
     # Who and where
 
     @property
@@ -249,6 +335,9 @@ class Node:
     async def aclose(self) -> None:
         """Say goodbye and let go of everything; safe twice."""
         self._closed = True
+        await self.swarm.aclose()
+        await self.dht.aclose()
+        await self._web.aclose()
         if self._host is not None:
             await self._host.aclose()
         if self.home is not None:
@@ -269,6 +358,13 @@ class LazyTls:
         if self._credentials is None:
             self._credentials = tls.Credentials(key, rng, muxers)
         return tls.Tls(key, initiator, rng, muxers, expected, credentials=self._credentials)
+
+
+def choose_networks(known: dict[str, Network], names: Sequence[str]) -> dict[str, Network]:
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ConfigError(f"dht: {unknown[0]!r} is none of {', '.join(known)}")
+    return {name: known[name] for name in names}
 
 
 def choose(makers: dict[str, tuple[str, Any]], names: Sequence[str]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from shoal.config import Config
 from shoal.dht.mainline.service import open_mainline
 from shoal.dht.mainline.words import Announced
 from shoal.disk import Disk
-from shoal.errors import NotFoundError, RefusedError, ShoalError, UnreachableError, UsageError
+from shoal.errors import NotFoundError, ShoalError, UnreachableError, UsageError
 from shoal.net.transport.udp import UdpSocket
 from shoal.net.web import Web
 from shoal.quantity import format_rate, format_size, parse_rate, parse_size
@@ -29,7 +29,7 @@ from shoal.swarm.make import Recipe, make_torrent
 from shoal.swarm.progress import Progress, Wish
 from shoal.swarm.service import Swarm
 from shoal.swarm.settings import SwarmSettings
-from shoal.swarm.sources import DhtSource, TrackerSource
+from shoal.swarm.sources import DhtSource, TrackerSource, fetch_by
 from shoal.swarm.storage import Storage
 from shoal.swarm.torrent import METAINFO_MAX, Torrent
 from shoal.swarm.transfer import Source, Transfer
@@ -135,16 +135,10 @@ async def open_swarm(args: Namespace, disk: Disk) -> AsyncIterator[Swarm]:
     async with AsyncExitStack() as stack:
         stack.push_async_callback(web.aclose)
 
-        async def fetch(url: str) -> bytes:
-            status, body = await web.get(url)
-            if status != 200 and not body.startswith(b"d"):
-                raise RefusedError(f"{url} answered with status {status}")
-            return body
-
         def ask_trackers(transfer: Transfer) -> Source | None:
             if not transfer.trackers:
                 return None
-            return TrackerSource(transfer, rng=rng, fetch=fetch, allows=config.allows)
+            return TrackerSource(transfer, rng=rng, fetch=fetch_by(web), allows=config.allows)
 
         swarm = Swarm(
             disk, rng, settings=config.of(SwarmSettings), makers=[ask_trackers],

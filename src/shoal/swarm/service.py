@@ -210,6 +210,11 @@ class Swarm:
             with suppress(asyncio.CancelledError):
                 await task
 
+    async def wait(self, transfer: Transfer) -> None:
+        """Until a transfer has ended: its goodbyes are said and its notes saved."""
+        if (task := self._running.get(transfer)) is not None:
+            await asyncio.wait([task])
+
     def _find(self, info_hash: bytes) -> Session | None:
         session = self._by_hash.get(info_hash)
         if session is None:  # a v2 hash that the metadata has told since

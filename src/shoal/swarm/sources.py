@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from shoal.discovery.service import Fetch, Trackers
 from shoal.discovery.tracker import Announce
-from shoal.errors import ShoalError
+from shoal.errors import RefusedError, ShoalError
+from shoal.net.web import Web
 from shoal.swarm.transfer import Transfer
 
 if TYPE_CHECKING:
@@ -30,6 +31,18 @@ class Dht(Protocol):
     def providers(self, key: bytes) -> AsyncIterator[Any]: ...
 
     async def provide(self, key: bytes, what: Any, *, keep: bool = True) -> int: ...
+
+
+def fetch_by(web: Web) -> Fetch:
+    """How trackers are asked over HTTP; some give their bencoded reason with a 4xx status."""
+
+    async def fetch(url: str) -> bytes:
+        status, body = await web.get(url)
+        if status != 200 and not body.startswith(b"d"):
+            raise RefusedError(f"{url} answered with status {status}")
+        return body
+
+    return fetch
 
 
 class TrackerSource:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from shoal.errors import ShoalError, StorageError
+from shoal.errors import ShoalError, StorageError, UsageError
 from shoal.swarm.candidates import Address, Candidates, least_useful
 from shoal.swarm.exchange import Exchange
 from shoal.swarm.keeper import Keeper
@@ -115,6 +115,29 @@ class Transfer:
     @property
     def name(self) -> str:
         return self.torrent.name if self.torrent else self._name
+
+    @property
+    def magnet(self) -> str:
+        """The link by which others find it."""
+        if self.torrent is None:
+            raise UsageError("the metadata has not come yet")
+        return str(self.torrent.magnet())
+
+    @property
+    def metainfo(self) -> bytes:
+        """What a .torrent file holds."""
+        if self.torrent is None:
+            raise UsageError("the metadata has not come yet")
+        return self.torrent.encode()
+
+    async def read(self, index: int = 0) -> bytes:
+        """All bytes of one file of a complete content; pads do not count."""
+        if self.storage is None or self.torrent is None or not self.done.is_set():
+            raise UsageError("the content is not complete yet")
+        files = [number for number, file in enumerate(self.torrent.layout.files) if not file.pad]
+        if not 0 <= index < len(files):
+            raise UsageError(f"the content has {len(files)} files")
+        return await self.disk.read(self.storage.path(files[index]))
 
     def found(self, addresses: Iterable[Address]) -> None:
         """Addresses of peers, from whatever source."""
