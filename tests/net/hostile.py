@@ -16,7 +16,7 @@ from shoal.net.transport.tcp import Tcp
 from shoal.peer.key import PrivateKey
 
 DATA, WINDOW_UPDATE, PING, GO_AWAY = range(4)
-SYN = 1
+SYN, RST = 1, 8
 
 
 def frame(kind: int, flags: int, number: int, length: int, version: int = 0) -> bytes:

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 from tests.net.hostile import (
     DATA,
     GO_AWAY,
     PING,
+    RST,
     SYN,
     WINDOW_UPDATE,
     Raw,
@@ -16,11 +18,13 @@ from tests.net.hostile import (
     frame,
     rude_host,
 )
+from tests.net.hosts import make_host
 from tests.net.worlds import PORT, Town
 
 from shoal.errors import ShoalError
 from shoal.net.host import Host
-from shoal.net.limits import LimitSettings
+from shoal.net.limits import Limits, LimitSettings
+from shoal.net.wire import WireSettings
 from shoal.sim.host import Host as Machine
 from shoal.sim.run import run_one
 from shoal.sim.world import World
@@ -200,3 +204,53 @@ def test_a_machine_that_never_reads() -> None:
         assert await town.hosts[1].run(town.talk(*reversed(town.hosts)))
 
     run_one(scenario, 5, within=300)
+
+
+def test_a_crowd_that_does_not_shake_hands_makes_room_for_who_does() -> None:
+    """From many networks, so that the limit of one does not help: loopback has none."""
+
+    async def case() -> None:
+        limits = Limits(LimitSettings(handshakes=5))
+        async with asyncio.timeout(10), make_host(1) as a, make_host(2, limits=limits) as b:
+            (address,) = await b.listen("/ip4/127.0.0.1/tcp/0")
+            crowd = [await connect("127.0.0.1", address.port or 0, Raw) for _ in range(20)]
+            assert (await a.dial(address)).peer == b.id
+            assert sum(not pipe.closed for pipe in crowd) <= 5
+            assert b.limits.node.used["handshakes"] <= 5
+            assert b.limits.node.used["inbound"] <= 6
+        assert not any(b.limits.node.used.values())
+
+    asyncio.run(case())
+
+
+@pytest.mark.slow
+def test_streams_opened_and_reset_by_who_never_reads_are_bounded() -> None:
+    """Each costs an answer; the wire is cut when too many wait."""
+
+    async def case() -> None:
+        wires = WireSettings(out_high=1 << 14, out_low=1 << 12, out_max=1 << 16)
+        b = make_host(2, wires=wires)
+        async with asyncio.timeout(15), b:
+            (address,) = await b.listen("/ip4/127.0.0.1/tcp/0")
+            async with rude_host(b"") as villain:
+                connection = await villain.dial(address)
+                wire: Any = connection._link
+                wire.pause_reading()
+                most = 0
+                for number in range(1, 2_000_001, 2):
+                    opened = frame(WINDOW_UPDATE, SYN, number, 0)
+                    wire.core.out.append(opened + frame(WINDOW_UPDATE, RST, number, 0))
+                    if number % 1000 == 1:
+                        wire.flush()
+                        await asyncio.sleep(0)
+                        for one in b.connections:
+                            link: Any = one._link
+                            waits = sum(map(len, one.out))
+                            most = max(most, waits + link.transport.get_write_buffer_size())
+                            assert len(one.streams) <= 1
+                    if wire.ended or not b.connections:
+                        break
+                assert b.connections == []
+                assert 0 < most < 1 << 20
+
+    asyncio.run(case())

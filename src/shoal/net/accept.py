@@ -45,9 +45,16 @@ class Acceptor:
         try:
             return self.limits.pipe(host, now)
         except LimitError:
-            if not self.limits.full or not self._evict():
+            if not self._make_room():
                 raise
             return self.limits.pipe(host, now)
+
+    def _make_room(self) -> bool:
+        """Honest strangers are done in a few round trips: who has taken longest goes first."""
+        if self.limits.crowded and self.pipes:
+            next(iter(self.pipes)).abort(LimitError("others wanted to shake hands"))
+            return True
+        return self.limits.full and self._evict()
 
     def _evict(self) -> bool:
         inbound = [one for one in self._connections() if not one.about.initiator]

@@ -391,6 +391,8 @@ async def serve(handler: Handler, stream: Stream) -> None:
         await stream.close()
     except ShoalError as error:  # the peer's doing, as a rule; the handler chose not to care
         stream.reset(error)
+    except TimeoutError:  # as a handler says by `asyncio.timeout` that a peer is too slow
+        stream.reset()
     except BaseException:
         stream.reset()
         raise

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from random import Random
 from typing import TYPE_CHECKING
 
-from shoal.errors import ProtocolError, ShoalError
+from shoal.errors import LimitError, ProtocolError, ShoalError
 from shoal.net.clock import clock_of
 from shoal.net.connection import Connection
 from shoal.net.host import Host
@@ -29,6 +29,7 @@ from shoal.peer.book import CONFIRMED, Book
 from shoal.peer.record import PeerRecord
 
 if TYPE_CHECKING:
+    from shoal.peer.id import PeerId
     from shoal.peer.multiaddr import Multiaddr
 
 PATIENCE = 30.0  # seconds for an answer; current go and js allow 5 s, older go 60 s
@@ -55,6 +56,7 @@ class Introduction:
         self._extra = list(extra)  # protocols that need no handler, as security protocols
         self._sequence = sequence  # grows from record to record, and over restarts
         self._asking: dict[Connection, asyncio.Task[None]] = {}
+        self._pushing: dict[PeerId, Stream] = {}  # one at a time: what it has said is memory
         self._record: tuple[list[Multiaddr], bytes] = ([], b"")
         host.handle(IDENTIFY, self._tell)
         host.handle(PUSH, self._take)
@@ -123,8 +125,16 @@ class Introduction:
         await stream.write(self.message(self._host.connection(stream.peer)))
 
     async def _take(self, stream: Stream) -> None:
-        async with asyncio.timeout(PATIENCE):
-            data = await read_all(stream)
+        older = self._pushing.pop(stream.peer, None)
+        if older is not None:
+            older.reset(LimitError("the peer has begun another identify-push"))
+        self._pushing[stream.peer] = stream
+        try:
+            async with asyncio.timeout(PATIENCE):
+                data = await read_all(stream)
+        finally:
+            if self._pushing.get(stream.peer) is stream:
+                del self._pushing[stream.peer]
         connection = self._host.connection(stream.peer)
         if connection is not None:
             self._learn(connection, data)

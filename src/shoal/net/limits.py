@@ -142,6 +142,11 @@ class Limits:
         return scope
 
     @property
+    def crowded(self) -> bool:
+        """No room for one more handshake."""
+        return self.node.used["handshakes"] >= self.node.limits["handshakes"]
+
+    @property
     def full(self) -> bool:
         """No room for one more inbound connection, from wherever."""
         return self.node.used["inbound"] >= self.node.limits["inbound"]
