@@ -10,6 +10,7 @@ libp2p/specs websockets/README.md; RFC 6455.
 import asyncio
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from shoal.errors import UsageError
@@ -21,8 +22,53 @@ from shoal.peer.multiaddr import Multiaddr
 
 MESSAGE_MAX = 4 << 20  # bytes; js puts one muxer frame, up to a window, into a message
 CLOSING = 2.0  # seconds for the closing handshake
+REQUEST = 10.0  # seconds to ask for a WebSocket, and as many for TLS before that
+WAITING_MAX = 128  # connections that have not asked yet; as many as may shake hands
 PLAIN = ("ws",)
 SECURE = (("tls", "ws"), ("wss",))
+
+
+class Door:
+    """Where strangers stand until they have asked for a WebSocket; the host counts them from then.
+
+    aiohttp would let them stand there for ever.  When it is full the oldest has to go.
+    """
+
+    def __init__(self, served: Callable[[], Any]) -> None:
+        self._served = served
+        self._waiting: dict[Any, asyncio.TimerHandle] = {}  # by transport, oldest first
+
+    def enter(self, transport: Any) -> None:
+        while len(self._waiting) >= WAITING_MAX:
+            self._expel(next(iter(self._waiting)))
+        loop = asyncio.get_running_loop()
+        self._waiting[transport] = loop.call_later(REQUEST, self._expel, transport)
+        protocol = self._served()
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+
+    def leave(self, transport: Any) -> None:
+        timer = self._waiting.pop(transport, None)
+        if timer is not None:
+            timer.cancel()
+
+    def _expel(self, transport: Any) -> None:
+        self.leave(transport)
+        transport.abort()
+
+    def close(self) -> None:
+        for transport in list(self._waiting):
+            self._expel(transport)
+
+
+class Stranger(asyncio.Protocol):
+    """A connection before aiohttp has it."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._door.enter(transport)
 
 
 class WebSocket:
@@ -41,7 +87,7 @@ class WebSocket:
         self._web = Web(tls=tls)
         self._certificate = certificate
         self._tasks = Tasks()
-        self._servers: list[Any] = []
+        self._servers: list[tuple[Door, Any]] = []
 
     def speaks(self, address: Multiaddr) -> bool:
         names = address.names
@@ -66,7 +112,10 @@ class WebSocket:
         async def serve(request: web.BaseRequest) -> web.StreamResponse:
             socket = web.WebSocketResponse(max_msg_size=MESSAGE_MAX, compress=False)
             if not socket.can_prepare(request).ok or request.transport is None:
-                return web.Response(status=426, text="this is a WebSocket\n")
+                refusal = web.Response(status=426, text="this is a WebSocket\n")
+                refusal.force_close()
+                return refusal
+            door.leave(request.transport)
             await socket.prepare(request)
             name = request.transport.get_extra_info("peername")
             remote = Multiaddr.of(name[0], name[1]) / suffix
@@ -75,22 +124,25 @@ class WebSocket:
 
         suffix = "/".join(address.names[2:])
         served = web.Server(serve)
+        door = Door(served)
         loop = asyncio.get_running_loop()
         server = await loop.create_server(
-            served,
+            lambda: Stranger(door),
             address.host,
             address.port or 0,
             family=family_of(address),
             backlog=BACKLOG,
             ssl=self._certificate if secure else None,
+            ssl_handshake_timeout=REQUEST if secure else None,
         )
-        self._servers.append(served)
+        self._servers.append((door, served))
         names = [socket.getsockname()[:2] for socket in server.sockets]
         return Bound(server, [Multiaddr.of(*name) / suffix for name in names])
 
     async def aclose(self) -> None:
         await self._tasks.aclose()
-        for served in self._servers:
+        for door, served in self._servers:
+            door.close()
             await served.shutdown(0)
         await self._web.aclose()
 
@@ -201,8 +253,9 @@ class Messages:
         except (ConnectionError, RuntimeError):
             pass  # the other side has gone; the receiver sees it too
         finally:
-            async with asyncio.timeout(CLOSING):
-                await self._socket.close()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CLOSING):
+                    await self._socket.close()
 
     def _sent(self, count: int) -> None:
         self._size -= count
