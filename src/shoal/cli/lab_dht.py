@@ -1,0 +1,46 @@
+"""shoal lab dht: what Kademlia's lookups cost in a simulated network, as tables."""
+
+from argparse import ArgumentParser, Namespace
+from typing import Any
+
+from shoal.cli.output import Output
+from shoal.errors import UsageError
+from shoal.lab import lookups
+
+TABLES = ("hops", "joins", "churn", "half", "liars")
+SIZES = {"hops": 10_000, "joins": 1000, "churn": 1000, "half": 1000, "liars": 10_000}
+
+
+def configure(parser: ArgumentParser) -> None:
+    parser.add_argument("table", choices=TABLES, help="which experiment")
+    parser.add_argument("--size", type=int, help="nodes (each experiment has its own default)")
+    parser.add_argument("--k", type=int, help="of the buckets (8; liars: 16)")
+    parser.add_argument("--seed", type=int, default=1, help="which world (default: 1)")
+    parser.add_argument("--lookups", type=int, default=500)
+    parser.add_argument("--hours", type=float, default=1.0, help="churn: how long to look")
+    parser.add_argument("--share", type=float, default=0.2, help="liars: which share of the nodes")
+    parser.add_argument("--paths", type=int, action="append", help="liars: 1 to 8; repeatable")
+
+
+def run(args: Namespace, output: Output) -> int:
+    size = args.size or SIZES[args.table]
+    if size < 2 or args.lookups < 1 or not 0 <= args.share < 1:
+        raise UsageError("--size is 2 or more, --lookups 1 or more, --share from 0 to below 1")
+    rows = rows_of(args, size)
+    output.table("rows", rows, list(rows[0]))
+    return 0
+
+
+def rows_of(args: Namespace, size: int) -> list[dict[str, Any]]:
+    seed, count = args.seed, args.lookups
+    if args.table in ("hops", "joins"):
+        joined = args.table == "joins"
+        return [lookups.hops(seed, size=size, k=args.k or 8, lookups=count, joined=joined)]
+    if args.table == "churn":
+        return [lookups.churn(seed, size=size, hours=args.hours, lookups=count)]
+    if args.table == "half":
+        return [lookups.half(seed, size=size, lookups=count)]
+    return [
+        lookups.liars(seed, size=size, share=args.share, paths=paths, k=args.k or 16, lookups=count)
+        for paths in args.paths or (1, 4, 8)
+    ]
