@@ -29,8 +29,8 @@ def open_session(router: str) -> object:
             "dht_bootstrap_nodes": router,
             "dht_restrict_routing_ips": False,
             "dht_restrict_search_ips": False,
-            "dht_block_ratelimit": 10_000,
-            "dht_upload_rate_limit": 10_000_000,
+            "dht_block_ratelimit": 100_000_000,
+            "dht_upload_rate_limit": 1_000_000_000,
             "dht_prefer_verified_node_ids": False,
             "alert_mask": lt.alert.category_t.all_categories,
         }

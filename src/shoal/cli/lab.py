@@ -1,9 +1,10 @@
-"""shoal lab replay: one run of a scenario again, looked at closely."""
+"""shoal lab: replay looks closely at one run of a scenario; dht prints the tables of lookups."""
 
 import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from shoal.cli import lab_dht
 from shoal.cli.output import Output
 from shoal.errors import SimulationError
 from shoal.sim.run import find, name_of, run_one
@@ -18,9 +19,14 @@ def configure(parser: ArgumentParser) -> None:
     replay.add_argument(
         "--picture", metavar="FILE", help="who spoke to whom when, as SVG; - draws it here"
     )
+    lab_dht.configure(
+        verbs.add_parser("dht", help="what lookups in a DHT cost, under each trouble")
+    )
 
 
 def run(args: Namespace, output: Output) -> int:
+    if args.verb == "dht":
+        return lab_dht.run(args, output)
     if "" not in sys.path:
         sys.path.insert(0, "")  # scenarios are found from where the command is given
     scenario = find(args.scenario)

@@ -12,11 +12,11 @@ Kademlia-based overlay (2011).
 from bisect import bisect_left, insort
 from collections import deque
 
-WINDOW = 64  # round trips remembered: enough for a 90th percentile, and quick to forget
+WINDOW = 64  # round trips remembered: enough for a 95th percentile, and quick to forget
 SAMPLES_MIN = 4  # before that many nothing is known
 UNKNOWN = 1.0  # seconds of patience while nothing is known
-QUANTILE = 0.9  # of the answers come within this share of the round trips
-MARGIN = 1.1  # for most of those that are later
+QUANTILE = 0.95  # of the answers come within this share of the round trips
+MARGIN = 1.2  # for those that are a little later
 PATIENCE_MIN, PATIENCE_MAX = 0.05, 2.0  # seconds
 LIMIT_FACTOR = 4.0  # patiences after which a peer has failed
 LIMIT_MIN, LIMIT_MAX = 1.5, 8.0  # seconds

@@ -6,7 +6,7 @@
     liars     some nodes name only each other
 
 Each experiment is `run(seed, ...) -> row`.  A lookup succeeds if it finds the
-closest of the honest nodes that live (churn: the value that was stored).
+closest of the honest nodes that live; one for a value (churn) ends when it has it.
 """
 
 from bisect import bisect_left
@@ -14,7 +14,7 @@ from typing import Any
 
 from shoal.dht.kademlia import Parameters
 from shoal.dht.lookup import Lookup
-from shoal.dht.questions import Verb, Walk
+from shoal.dht.questions import Answer, Verb, Walk
 from shoal.dht.table import BITS, Contact, Table
 from shoal.lab.overlays import EngineNode, EngineWorld, key_at
 
@@ -169,7 +169,12 @@ class Tally:
             self.questions += walk.lookup.asked
             self.succeeded += self._success(walk, asker)
 
-        asker.engine.walk(verb, key, world.now, finished=finished)
+        def heard(answer: Answer) -> None:
+            if answer.values:  # who wanted a value has it and asks no more
+                asker.engine.cancel(walk)
+                finished(walk, world.now)
+
+        walk = asker.engine.walk(verb, key, world.now, listener=heard, finished=finished)
         world.flush(asker)
 
     def _success(self, walk: Walk, asker: EngineNode) -> bool:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 RESOLVE_MAX = 10.0  # seconds for the name of a router
 K = 8  # BEP 5
+HOSTS_MAX = 4096  # remembered as allowed or not
 
 
 async def open_mainline(
@@ -83,8 +84,15 @@ def make_core(rng: "Random", now: float, family: bytes, settings: MainlineSettin
 def plug(core: Mainline, socket: UdpSocket, allows: Callable[[str], bool]) -> Pump:
     """Connect a core to its socket."""
 
+    known: dict[str, bool] = {}  # what `allows` said: it takes longer than to send
+
     def send(data: bytes, address: Address) -> None:
-        if allows(address[0]):
+        allowed = known.get(address[0])
+        if allowed is None:
+            if len(known) >= HOSTS_MAX:
+                known.clear()
+            allowed = known[address[0]] = allows(address[0])
+        if allowed:
             socket.send(data, address)
 
     pump = Pump(core, send, asyncio.get_running_loop(), socket.address)

@@ -58,6 +58,7 @@ class UdpSocket(asyncio.DatagramProtocol):
 
     def __init__(self) -> None:
         self.unclaimed = 0  # datagrams that nobody handles
+        self.refused = 0  # datagrams that could not be sent
         self._handlers: dict[Kind, Handler] = {}
         self._krpc: Handler | None = None  # the commonest, found without a search
         self._transport: Any = None
@@ -96,8 +97,10 @@ class UdpSocket(asyncio.DatagramProtocol):
     def send(self, data: bytes, address: Address) -> None:
         """As with UDP itself, nobody says whether it arrives."""
         if self._transport is not None:
-            with suppress(OSError, ValueError):  # an address that the system refuses at once
+            try:
                 self._transport.sendto(data, address)
+            except (OSError, ValueError):
+                self.refused += 1  # by the system, at once: no such address, or too long
 
     async def aclose(self) -> None:
         if self._transport is not None and self._closed is not None:
