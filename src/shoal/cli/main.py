@@ -29,6 +29,7 @@ COMMANDS = {  # name -> the module that holds it, and what it does
     "config": ("shoal.cli.config", "show each setting, its value and where it came from"),
     "get": ("shoal.cli.files", "fetch a magnet link or torrent from its peers"),
     "dht": ("shoal.cli.find", "find and store by key in a distributed hash table"),
+    "grape": ("shoal.cli.grape", "run a Grape: Grenache's DHT and its HTTP API"),
     "id": ("shoal.cli.node", "show the id of the node of this home"),
     "ping": ("shoal.cli.node", "measure the round trip to a peer"),
     "share": ("shoal.cli.files", "serve files and folders to whoever has the link"),

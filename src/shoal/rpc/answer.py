@@ -7,7 +7,7 @@ that leaves has all of them cancelled.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from inspect import isawaitable
 from typing import Any
@@ -39,11 +39,16 @@ class Answers:
     """One stream of calls."""
 
     def __init__(
-        self, stream: Stream, services: dict[str, Service], record: Callable[[], bytes]
+        self,
+        stream: Stream,
+        services: dict[str, Service],
+        record: Callable[[], bytes],
+        start: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
     ) -> None:
         self._stream = stream
         self._services = services
         self._record = record
+        self._start = start  # makes a task that ends with the host
         self._running: dict[int, asyncio.Task[None]] = {}
         self._out: list[bytes] = []
         self._loop = asyncio.get_running_loop()
@@ -60,7 +65,6 @@ class Answers:
         finally:
             for task in self._running.values():
                 task.cancel()
-            await asyncio.gather(*self._running.values(), return_exceptions=True)
 
     def _receive(self, message: native.Message) -> None:
         if type(message) is Call:
@@ -86,7 +90,7 @@ class Answers:
                 return
             if isawaitable(result):
                 service.load += 1
-                task = self._loop.create_task(self._run(call, service, result))
+                task = self._start(self._run(call, service, result))
                 self._running[call.number] = task
             else:
                 self._answer(call, result)

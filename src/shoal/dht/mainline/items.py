@@ -82,10 +82,10 @@ def _checked_size(value: Any) -> bytes:
     return encoded
 
 
-def fault_of(item: Item) -> tuple[int, str] | None:
+def fault_of(item: Item, *, most: int = VALUE_MAX) -> tuple[int, str] | None:
     """Why nobody should keep the item: a code of BEP 44 and a text."""
     encoded = item.encoded
-    if len(encoded) > VALUE_MAX:
+    if len(encoded) > most:
         return TOO_BIG, "value is over 1000 bytes"
     if not item.public_key:
         return None
@@ -123,9 +123,9 @@ def from_fields(fields: Fields, salt: bytes = b"") -> Item | None:
     return Item(fields[b"v"], key, sequence, signature, salt)
 
 
-def accept(fields: Fields, key: bytes, salt: bytes = b"") -> Item | None:
+def accept(fields: Fields, key: bytes, salt: bytes = b"", *, most: int = VALUE_MAX) -> Item | None:
     """The item of a result if it belongs under the key, else None; or ProtocolError."""
     item = from_fields(fields, salt)
-    if item is None or item.key != key or fault_of(item):
+    if item is None or item.key != key or fault_of(item, most=most):
         return None
     return item

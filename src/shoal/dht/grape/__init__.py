@@ -1,0 +1,1 @@
+"""Grenache's DHT: services by name, and BEP 44's values."""
