@@ -10,6 +10,8 @@ from tests.net.hosts import make_host
 from shoal.errors import UnreachableError, UsageError
 from shoal.net.host import Host
 from shoal.net.limits import Limits, LimitSettings
+from shoal.net.transport.tcp import Tcp
+from shoal.net.transport.websocket import WebSocket
 from shoal.node import Node
 from shoal.peer.key import PrivateKey
 from shoal.peer.multiaddr import Multiaddr
@@ -19,7 +21,7 @@ Case = Callable[[Host, Host], Awaitable[None]]
 
 def run(case: Case, limits: LimitSettings | None = None) -> None:
     async def both() -> None:
-        a = make_host(1, limits=Limits(limits))
+        a = make_host(1, [Tcp(), WebSocket()], limits=Limits(limits))
         async with asyncio.timeout(10), a, make_host(2) as b:
             await b.listen("/ip4/127.0.0.1/tcp/0")
             await case(a, b)
@@ -50,9 +52,10 @@ def test_a_limit_of_ours_is_told_at_once() -> None:
 
 
 @pytest.mark.parametrize("name", ["a..b", "x" * 64, "no%20name"])
-def test_a_name_that_is_none_fails_alone(name: str) -> None:
+@pytest.mark.parametrize("over", ["", "/ws"])
+def test_a_name_that_is_none_fails_alone(name: str, over: str) -> None:
     async def case(a: Host, b: Host) -> None:
-        strange = f"/dns4/{name}/tcp/1"
+        strange = f"/dns4/{name}/tcp/1{over}"
         assert (await a.dial([strange, b.addresses[0]])).peer == b.id
         with pytest.raises(UnreachableError) as caught:
             await a.dial(strange)

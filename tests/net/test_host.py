@@ -237,3 +237,15 @@ def test_messages_have_their_length_in_front_and_a_limit() -> None:
             await stream.read_message(10)
 
     run(case)
+
+
+def test_what_is_read_is_no_memory_any_more() -> None:
+    async def case(a: Host, b: Host) -> None:
+        async with await a.open(b.addresses[0], "/echo") as stream:
+            await stream.write(bytes(200_000))
+            await asyncio.sleep(0.1)
+            assert 100_000 < a.limits.node.used["memory"] <= 200_000
+            await stream.readexactly(200_000)
+            assert a.limits.node.used["memory"] == 0  # without hearing from the peer again
+
+    run(case)

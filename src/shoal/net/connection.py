@@ -20,6 +20,7 @@ from shoal.peer.multiaddr import Multiaddr
 
 NEGOTIATION = 10.0  # seconds for a stream to agree on its protocol, as in js and go
 FLUSH_SIZE = 4 * 65_507  # bytes sent before the tick is over: four full records of four frames
+CHARGE_STEP = 64 * 1024  # bytes: memory is charged so coarsely, for it is done per read
 
 
 class Muxer(Protocol):
@@ -127,8 +128,9 @@ class Connection:
         used: int = self._muxer.receive(view, now)
         if self._fresh:
             self._greet(now)
-        if self._muxer.unread != self._charged:
-            self._charge(self._muxer.unread)
+        unread = self._muxer.unread
+        if not -CHARGE_STEP < unread - self._charged < CHARGE_STEP:
+            self._charge(unread)
         return used
 
     def _charge(self, unread: int) -> None:
@@ -198,6 +200,10 @@ class Connection:
 
     def consumed(self, channel: Any, count: int) -> None:
         self._muxer.consumed(channel, count)
+        if self._charged:
+            unread = self._muxer.unread
+            if not unread or self._charged - unread >= CHARGE_STEP:
+                self._charge(unread)
         if self.out:
             self._link.wake()
 

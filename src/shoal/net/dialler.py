@@ -121,9 +121,9 @@ class Dialler:
         try:
             async with self._room:
                 connection = await self._connect(peer, address)
-        except ShoalError as error:
+        except (ShoalError, OSError, ValueError) as error:  # a name may be none at all
             self._backoff.failed(address, asyncio.get_running_loop().time())
-            reasons[str(address)] = str(error)
+            reasons[str(address)] = str(error) or type(error).__name__
             return None
         self._backoff.succeeded(address)
         return connection
