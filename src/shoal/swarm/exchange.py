@@ -197,8 +197,13 @@ class Exchange:
             room -= self._ask(remote, partial, room, now)
             if self._starved:
                 return
-        if room > 0 and not remote.chokes and len(remote.asked) < ENDGAME_AT_ONCE:
+        few = len(remote.asked) < ENDGAME_AT_ONCE
+        if room > 0 and few and not remote.chokes and self._everything_is_asked():
             self._end_game(remote, min(room, ENDGAME_AT_ONCE), now)
+
+    def _everything_is_asked(self) -> bool:
+        """No block is left that somebody could be asked for first."""
+        return not self.picker and all(partial.sole for partial in self.partials.open.values())
 
     def _ask(self, remote: Remote, partial: Partial, room: int, now: float) -> int:
         if not self.budget.unlimited:
@@ -267,6 +272,8 @@ class Exchange:
 
     def _end_game(self, remote: Remote, room: int, now: float) -> None:
         for partial, block in endgame_blocks(self.partials, remote.has, remote.key, room):
+            if not self.budget.take(BLOCK, now):
+                return
             partial.askers[block].append(remote.key)
             remote.asked[number_of(partial.piece, block)] = now
             remote.link.ask(partial, [block])
