@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 BURST = 1.0  # seconds of the rate that an idle bucket saves up at most
 BURST_MIN = 32 * 1024  # bytes: two blocks fit through the narrowest limit
+ROUNDING = 0.5  # bytes that may lack: else a wait could be too short for the clock to move
 WINDOW = 10.0  # seconds over which a rate is measured
 
 
@@ -38,6 +39,10 @@ class Bucket:
         self._filled = now
         return self._tokens
 
+    def lacking(self, count: int, now: float) -> float:
+        """Bytes that are still missing; what is more than the bucket holds waits for a full one."""
+        return min(count, self._most) - self.available(now)
+
     def spend(self, count: int) -> None:
         if self.rate is not None:
             self._tokens -= count
@@ -46,8 +51,8 @@ class Bucket:
         """When this many bytes may flow."""
         if self.rate is None:
             return now
-        lacking = min(count, self._most) - self.available(now)
-        if lacking <= 0:
+        lacking = self.lacking(count, now)
+        if lacking <= ROUNDING:
             return now
         return now + lacking / self.rate if self.rate > 0 else float("inf")
 
@@ -65,7 +70,7 @@ class Budget:
     def take(self, count: int, now: float) -> bool:
         """True if this many bytes may flow now; they are then spent."""
         for bucket in self.buckets:
-            if bucket.rate is not None and bucket.available(now) < min(count, bucket._most):
+            if bucket.rate is not None and bucket.lacking(count, now) > ROUNDING:
                 return False
         for bucket in self.buckets:
             bucket.spend(count)
