@@ -42,7 +42,8 @@ class Storage:
         ]  # fmt: skip
         self._read_only = paths is not None
         self._ready: dict[int, None] = {}  # files that were checked and made
-        self._written: dict[str, None] = {}  # since the last sync
+        self._written: dict[str, int] = {}  # file -> its last write since it was synced
+        self._writes = 0
         self._slots: dict[int, int] = {}  # piece -> its place in the part file
         self._noted = False
 
@@ -92,7 +93,8 @@ class Storage:
         await self._prepare(index)
         path, base = self._place(index)
         await self.disk.write(path, base + offset, chunks)
-        self._written[path] = None
+        self._writes += 1
+        self._written[path] = self._writes
 
     async def _prepare(self, index: int) -> None:
         """Make the folders of a file, once, and refuse links on the way."""
@@ -268,13 +270,22 @@ class Storage:
     async def save(self, have: Bitfield) -> None:
         """Sync what was written, then note it."""
         snapshot = Bitfield(have.size, bytearray(have.bits))
-        written, self._written = list(self._written), {}
-        for path in written:
-            await self.disk.sync(path)
+        await self._sync()
         await self.disk.make_folder(self.notes)
         note = Resume(snapshot, await self.look(), list(self.wanted))
         await self.disk.replace(f"{self.notes}/resume", note.encode())
         self._noted = True
+
+    async def _sync(self) -> None:
+        """Contents, then the names of the files; what fails or changes meanwhile stays to be synced."""
+        written = list(self._written.items())
+        for path, _ in written:
+            await self.disk.sync(path)
+        for folder in dict.fromkeys(os.path.dirname(path) or "." for path, _ in written):
+            await self.disk.sync(folder)
+        for path, number in written:
+            if self._written.get(path) == number:
+                del self._written[path]
 
     async def finish(self, have: Bitfield) -> None:
         """Everything that is wanted is here: sync it; the notes go when nothing is left out."""
@@ -283,9 +294,7 @@ class Storage:
         if not have.complete:
             await self.save(have)
             return
-        written, self._written = list(self._written), {}
-        for path in written:
-            await self.disk.sync(path)
+        await self._sync()
         for name in ("resume", "parts", "edges"):
             if await self.disk.stat(f"{self.notes}/{name}"):
                 await self.disk.remove(f"{self.notes}/{name}")
