@@ -198,11 +198,10 @@ class Exchange:
             if self._starved:
                 return
         few = len(remote.asked) < ENDGAME_AT_ONCE
-        if room > 0 and few and not remote.chokes and self._everything_is_asked():
+        if room > 0 and few and not remote.chokes and self._all_asked():
             self._end_game(remote, min(room, ENDGAME_AT_ONCE), now)
 
-    def _everything_is_asked(self) -> bool:
-        """No block is left that somebody could be asked for first."""
+    def _all_asked(self) -> bool:
         return not self.picker and all(partial.sole for partial in self.partials.open.values())
 
     def _ask(self, remote: Remote, partial: Partial, room: int, now: float) -> int:
@@ -297,29 +296,32 @@ class Exchange:
     ) -> memoryview | None:
         """A block begins to arrive: where its bytes go, or None to drop them."""
         partial = self._expected(remote, piece, begin, length, now)
-        block = begin // BLOCK
-        if partial is None or block in partial.filling:
-            if partial is not None:
-                self.partials.release(partial, block, remote.key)
+        if partial is None:
             return None
-        partial.filling[block] = remote.key
+        block = begin // BLOCK
         remote.filling = (partial, block)
-        if partial.buffer is not None:
+        filler = partial.filling.setdefault(block, remote.key)
+        if filler == remote.key and partial.buffer is not None:
             remote.target = partial.buffer[begin : begin + length]
-        else:
+        else:  # who began before may never end, so a second copy is kept beside it
             remote.target = memoryview(bytearray(length))
         return remote.target
 
     def close_block(self, remote: Remote, now: float) -> None:
         """All bytes of the block that was opened are here."""
-        if remote.filling is None or remote.target is None:
-            remote.filling = None
-            return
-        partial, block = remote.filling
-        if partial.buffer is None:
-            self.spilled.append((partial.piece, block * BLOCK, bytes(remote.target)))
-        del partial.filling[block]
+        filling, target = remote.filling, remote.target
         remote.filling = remote.target = None
+        if filling is None or target is None:
+            return
+        partial, block = filling
+        if partial.has(block) or self.partials.get(partial.piece) is not partial:
+            self.wasted += len(target)  # another was faster
+            return
+        begin = block * BLOCK
+        if partial.buffer is None:
+            self.spilled.append((partial.piece, begin, bytes(target)))
+        elif partial.filling.get(block) != remote.key:
+            partial.buffer[begin : begin + len(target)] = target
         self._arrived(remote, partial, block, now)
 
     def _expected(
@@ -369,8 +371,7 @@ class Exchange:
         number = number_of(partial.piece, block)
         if remote.asked.pop(number, None) is not None:
             remote.lose(number)
-            length = partial.length(block)
-            remote.link.tell(Signal.CANCEL, partial.piece, block * BLOCK, length)
+            remote.link.tell(Signal.CANCEL, partial.piece, block * BLOCK, partial.length(block))
 
     def _give_up(self, remote: Remote) -> None:
         """Nothing that we asked of this peer is expected any more."""
@@ -388,7 +389,8 @@ class Exchange:
     def _stop_filling(self, remote: Remote) -> None:
         if remote.filling is not None and remote.target is not None:
             partial, block = remote.filling
-            partial.filling.pop(block, None)
+            if partial.filling.get(block) == remote.key:
+                del partial.filling[block]
             self.partials.release(partial, block, remote.key)
         remote.filling = remote.target = None
 
@@ -461,8 +463,7 @@ class Exchange:
                     self._show_interest(remote)
 
     def ban(self, key: int, why: str) -> None:
-        remote = self.remotes.get(key)
-        if remote is not None:
+        if (remote := self.remotes.get(key)) is not None:
             self.banned[remote.address] = why
             remote.link.close(why)
             self.leave(remote)
@@ -486,10 +487,11 @@ class Exchange:
         self.down.rate(now)
         for remote in list(self.remotes.values()):
             remote.measure(now)
-            if remote.asked and now - remote.last_block > remote.patience():
-                remote.snubs = True
+            waits = remote.asked or remote.target is not None
+            if waits and now - remote.last_block > remote.patience():
+                remote.snubs, remote.last_block = True, now
                 self._give_up(remote)
-                remote.last_block = now
+                self._stop_filling(remote)
         for remote in list(self.remotes.values()):
             self.fill(remote, now)
 
