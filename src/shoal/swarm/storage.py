@@ -277,7 +277,7 @@ class Storage:
         self._noted = True
 
     async def _sync(self) -> None:
-        """Contents, then the names of the files; what fails or changes meanwhile stays to be synced."""
+        """Contents, then the names of the files; what fails or changes stays to be synced."""
         written = list(self._written.items())
         for path, _ in written:
             await self.disk.sync(path)
