@@ -1,0 +1,192 @@
+"""Grapes, Links, services and callers of Node.js and ours, mixed in all combinations."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import pytest
+from tests.interop.children import Child, free_port
+from tests.interop.programs import node
+from tests.rpc.grape_rows import REFUSED, SIGNED, SIGNED_KEY, TAKEN, VECTORS
+
+from shoal.errors import NotFoundError, RefusedError
+from shoal.net.web import Web
+from shoal.rpc.client import RpcClient
+from shoal.rpc.grape_server import GrapeServer
+from shoal.rpc.link import Link
+from shoal.rpc.publish import Publisher, Subscriber
+from shoal.rpc.server import RpcServer
+
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
+
+LOCAL = "127.0.0.1"
+KINDS = ("http", "ws")
+
+
+@dataclass
+class Network:
+    """Two Grapes of Node.js and one of ours: the URLs of their APIs."""
+
+    node: list[str]
+    ours: str
+    grape: GrapeServer
+
+
+@asynccontextmanager
+async def network() -> AsyncIterator[Network]:
+    ports = [free_port() for _ in range(4)]
+    first = [*node("grenache/grape.cjs"), str(ports[0]), str(ports[1])]
+    second = [*node("grenache/grape.cjs"), str(ports[2]), str(ports[3]), f"{LOCAL}:{ports[0]}"]
+    bootstrap = [f"{LOCAL}:{ports[0]}", f"{LOCAL}:{ports[2]}"]
+    with Child(first, ready="grape ready"), Child(second, ready="grape ready"):
+        async with GrapeServer(host=LOCAL, bootstrap=bootstrap) as grape:
+            for _ in range(100):
+                if len(grape.dht.core.engine.table) == 2:
+                    break
+                await asyncio.sleep(0.05)
+            await asyncio.sleep(0.5)  # they ask back whether we live
+            urls = [f"http://{LOCAL}:{port}" for port in (ports[1], ports[3])]
+            yield Network(urls, f"http://{LOCAL}:{grape.api_port}", grape)
+
+
+def run(case: Callable[[Network], Awaitable[None]]) -> None:
+    async def main() -> None:
+        async with asyncio.timeout(110), network() as grapes:
+            await case(grapes)
+
+    asyncio.run(main())
+
+
+async def started(command: list[str], ready: str) -> Child:
+    return await asyncio.to_thread(Child, command, ready=ready)
+
+
+async def answer(script: str, *arguments: str) -> Any:
+    """What a script of Node.js says."""
+    child = await started([*node(f"grenache/{script}"), *arguments], r"^answer (.*)$")
+    assert child.match
+    found = json.loads(child.match[1])
+    await asyncio.to_thread(child.end)
+    return found
+
+
+def test_both_kinds_of_grape_answer_every_row_alike() -> None:
+    async def case(grapes: Network) -> None:
+        web = Web()
+        for url, rows in product([grapes.node[0], grapes.ours], [REFUSED]):
+            for (kind, body), status, expected in rows:
+                assert await web.post(f"{url}/{kind}", body) == (status, expected), (
+                    url,
+                    kind,
+                    body,
+                )
+        for (kind, body), status, expected in TAKEN:
+            told = await web.post(f"{grapes.node[0]}/{kind}", body)
+            assert told[0] == status
+            if kind != "announce":  # two others took it, not one
+                assert told[1] == expected
+        await web.aclose()
+
+    run(case)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_services_and_callers_mix_through_every_grape(kind: str) -> None:
+    async def case(grapes: Network) -> None:
+        port = free_port()
+        command = [*node("grenache/service.cjs"), kind, grapes.node[0], "of:node", str(port)]
+        service = await started(command, "service ready 2")
+        async with Link(grapes.ours) as link, RpcServer(link, host=LOCAL) as server:
+
+            @server.service("of:shoal")
+            async def echo(payload: Any) -> Any:
+                if payload.get("fail"):
+                    raise ValueError("ERR_ON_PURPOSE")
+                return {"from": "shoal", "payload": payload}
+
+            await server.announce()
+            for url in (*grapes.node, grapes.ours):
+                for name, by in (("of:node", "node"), ("of:shoal", "shoal")):
+                    payload = {"x": [1, "ü", None]}
+                    async with Link(url) as ours, RpcClient(ours, over=kind) as client:
+                        assert await client.request(name, payload) == {
+                            "from": by,
+                            "payload": payload,
+                        }
+                        with pytest.raises(RefusedError, match="ERR_ON_PURPOSE"):
+                            await client.request(name, {"fail": 1})
+                    told = await answer("caller.cjs", kind, url, name, json.dumps(payload))
+                    assert told == {"result": {"from": by, "payload": payload}}
+            told = await answer("caller.cjs", kind, grapes.node[1], "of:shoal", '{"fail": 1}')
+            assert "ERR_ON_PURPOSE" in told["error"]
+            if kind == "http":
+                arguments = (kind, grapes.node[1], "of:shoal", '{"x": 1}', "gzip")
+                told = await answer("caller.cjs", *arguments)
+                assert told == {"result": {"from": "shoal", "payload": {"x": 1}}}
+        await asyncio.to_thread(service.end)
+
+    run(case)
+
+
+def test_values_put_on_one_are_got_from_the_others() -> None:
+    async def case(grapes: Network) -> None:
+        (hello, hello_key), (world, world_key) = VECTORS.items()
+        async with Link(grapes.ours) as ours, Link(grapes.node[1]) as theirs:
+            assert await ours.put(hello) == hello_key
+            assert (await theirs.get(hello_key))["v"] == hello
+            told = await answer("link.cjs", grapes.node[0], "put", json.dumps({"v": world}))
+            assert told == {"result": world_key}
+            assert (await ours.get(world_key))["v"] == world
+            told = await answer("link.cjs", grapes.ours, "get", json.dumps(hello_key))
+            assert told["result"]["v"] == hello
+            assert await theirs.put(SIGNED) == SIGNED_KEY  # ours verifies and keeps it
+            assert (await ours.get(SIGNED_KEY))["sig"] == SIGNED["sig"]
+            with pytest.raises(NotFoundError):  # they cannot verify, so they do not take it
+                await theirs.get(SIGNED_KEY)
+            told = await answer("link.cjs", grapes.ours, "get", json.dumps(SIGNED_KEY))
+            assert told["result"]["seq"] == 1
+
+    run(case)
+
+
+def test_what_is_published_is_heard_both_ways() -> None:
+    async def case(grapes: Network) -> None:
+        port = free_port()
+        command = [*node("grenache/publish.cjs"), grapes.node[0], "news:node", str(port)]
+        publisher = await started(command, "publisher ready")
+        async with Link(grapes.ours) as link, Subscriber(link, "news:node") as news:
+            async for message in news:
+                assert str(message).startswith("from node")
+                break
+        await asyncio.to_thread(publisher.end)
+        async with Link(grapes.ours) as link:
+            async with Publisher(link, "news:shoal", host=LOCAL) as ours:
+                command = [*node("grenache/subscribe.cjs"), grapes.node[1], "news:shoal"]
+                listener = await started(command, "connected")
+                ours.publish("hello")
+                await asyncio.to_thread(listener.wait_for, "heard hello")
+                await asyncio.to_thread(listener.end)
+
+    run(case)
+
+
+def test_a_grape_of_node_finds_a_service_though_ours_has_gone_and_come_back() -> None:
+    async def case(grapes: Network) -> None:
+        async with Link(grapes.node[0], grapes.ours) as link:
+            assert await link.announce("svc", 4711) == 2
+            await grapes.grape.aclose()
+            again = GrapeServer(
+                host=LOCAL,
+                dht_port=grapes.grape.dht_port,
+                api_port=grapes.grape.api_port,
+                bootstrap=grapes.grape.bootstrap,
+            )
+            async with again, Link(grapes.ours) as other:
+                await asyncio.sleep(1)
+                assert await other.lookup("svc") == [f"{LOCAL}:4711"]
+
+    run(case)
