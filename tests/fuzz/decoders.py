@@ -8,7 +8,7 @@ will hardly be found.
 from collections.abc import Callable
 from typing import NamedTuple
 
-from tests.fuzz import dht, net, seeds
+from tests.fuzz import dht, kad, net, seeds
 
 from shoal.codec import bencode, multibase, multihash, varint
 from shoal.codec.buffer import Buffer
@@ -73,5 +73,8 @@ DECODERS = (
     Decoder("mplex", net.mplex, net.MPLEX),
     Decoder("krpc", dht.decode, dht.KRPC),
     Decoder("mainline-node", dht.node, dht.KRPC),
+    Decoder("kad-node", kad.node, kad.MESSAGES),
+    Decoder("ipns", kad.name, kad.RECORDS),
+    Decoder("dag-cbor-map", kad.cbor, kad.MAPS),
 )
 BY_NAME = {decoder.name: decoder for decoder in DECODERS}

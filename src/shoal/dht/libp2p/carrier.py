@@ -18,7 +18,7 @@ from shoal.dht.libp2p.messages import REPLY_MAX, REQUEST_MAX
 from shoal.dht.libp2p.places import LOOPBACK, reach_of
 from shoal.dht.libp2p.replies import Asker
 from shoal.dht.questions import Answer, Question, Verb
-from shoal.errors import ClosedError, LimitError, ProtocolError, ShoalError
+from shoal.errors import ClosedError, LimitError, NotFoundError, ProtocolError, ShoalError
 from shoal.net.connection import Connection
 from shoal.net.host import Host
 from shoal.net.stream import Stream
@@ -44,6 +44,9 @@ class Lines:
 
     async def ask(self, peer: PeerId, data: bytes, *, silent: bool) -> bytes:
         """The answer to a message with its length in front; empty where there is none."""
+        standing = self._host.connection(peer)
+        if standing is not None and self._refuses(standing):
+            raise NotFoundError(f"{peer} is a client: it does not answer")
         kept = self._kept.pop(peer, None)
         if kept is not None:
             try:
@@ -53,6 +56,9 @@ class Lines:
         connection = await self._host.dial(peer)
         stream = await connection.open([self._protocol], lazy=True)
         return await self._exchange(stream, data, silent=silent)
+
+    def _refuses(self, connection: Connection) -> bool:
+        return connection.protocols is not None and self._protocol not in connection.protocols
 
     async def _exchange(self, stream: Stream, data: bytes, *, silent: bool) -> bytes:
         try:

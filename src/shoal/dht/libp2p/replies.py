@@ -78,8 +78,8 @@ class Replies:
         self.own_addresses = own_addresses
         self.connected = connected
         self.today = today
-        self.providers = providers or Store()
-        self.values = values or Store(per_key_max=1)
+        self.providers = Store() if providers is None else providers  # an empty one is false
+        self.values = Store(per_key_max=1) if values is None else values
         self._methods: dict[int, Callable[[KadMessage, Asker, float], KadMessage | None]] = {
             messages.PUT_VALUE: self._put_value,
             messages.GET_VALUE: self._get_value,
