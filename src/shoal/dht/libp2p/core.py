@@ -10,13 +10,14 @@ libp2p/specs, kad-dht.
 import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from shoal.codec import varint
 from shoal.dht.kademlia import Kademlia, Parameters
 from shoal.dht.libp2p import messages
 from shoal.dht.libp2p.messages import KadMessage, PeerMessage, RecordMessage
-from shoal.dht.libp2p.places import LOCAL, group_of, peer_of, reach_of, worth
+from shoal.dht.libp2p.places import CACHE, LOCAL, group_of, peer_of, reach_of, worth
 from shoal.dht.libp2p.replies import Asker, Book, Replies
 from shoal.dht.libp2p.validators import Validators
 from shoal.dht.questions import Answer, Question, Verb
@@ -42,6 +43,7 @@ SAVED_MAX = 200  # contacts kept over a restart
 REMINDER = 300.0  # seconds after which the book is told again where a contact of ours is
 
 
+@lru_cache(CACHE)
 def position_of(key: bytes) -> int:
     return int.from_bytes(hashlib.sha256(key).digest())
 

@@ -8,6 +8,7 @@ but loopback, on the Internet public addresses only.
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from shoal.codec import multihash
 from shoal.errors import ProtocolError
@@ -15,9 +16,11 @@ from shoal.peer.id import PeerId
 from shoal.peer.multiaddr import Multiaddr
 
 LOOPBACK, LOCAL, PUBLIC = range(3)
+CACHE = 4096  # addresses and ids to remember: answers name the same ones again and again
 TOLD_MAX = 16  # addresses of one peer that are told or believed
 
 
+@lru_cache(CACHE)
 def reach_of(address: Multiaddr) -> int:
     """From how far away it can be dialled; a name from everywhere, for all that we know."""
     ip = address.ip
@@ -34,6 +37,7 @@ def worth(addresses: Iterable[Multiaddr], between: Multiaddr) -> list[Multiaddr]
     return [address for address in addresses if reach_of(address) >= reach][:TOLD_MAX]
 
 
+@lru_cache(CACHE)
 def group_of(address: Multiaddr) -> bytes | None:
     """The /16 (IPv4) or /32 (IPv6) whose addresses one owner may have together."""
     ip = address.ip
@@ -42,6 +46,7 @@ def group_of(address: Multiaddr) -> bytes | None:
     return ip.packed[:2] if ip.version == 4 else ip.packed[:4]
 
 
+@lru_cache(CACHE)
 def peer_of(data: bytes) -> PeerId | None:
     """The peer id in these bytes, if it is one."""
     try:
