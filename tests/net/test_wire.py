@@ -389,3 +389,17 @@ def test_a_core_that_knows_the_end_may_still_send(loop: Any) -> None:
 
     wires: list[Wire] = []
     run(case, loop)
+
+
+def test_the_end_can_be_awaited_before_the_beginning() -> None:
+    async def case() -> None:
+        never = Wire(LineEcho())
+        waiting = asyncio.ensure_future(never.wait_closed())
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        never.abort()
+        async with asyncio.timeout(1):
+            await waiting
+            await never.wait_closed()
+
+    asyncio.run(case())

@@ -236,3 +236,20 @@ def test_closing_twice_is_safe_and_nothing_is_started_afterwards(tmp_path):
         await disk.close()
 
     run(main)
+
+
+def test_peers_that_come_are_counted_while_they_stay():
+    async def main():
+        async with swarm(Disk(), 1, connections=3) as a:
+            port = await a.listen(LOCAL)
+            for _ in range(2):
+                pipes = [await asyncio.open_connection(LOCAL, port) for _ in range(8)]
+                ends = [asyncio.ensure_future(reader.read()) for reader, _ in pipes]
+                refused, stay = await asyncio.wait(ends, timeout=0.2)
+                assert (len(refused), len(stay), len(a._wires)) == (5, 3, 3)
+                for _, writer in pipes:
+                    writer.close()
+                while a._wires:  # noqa: ASYNC110 their end has no event
+                    await asyncio.sleep(0.01)
+
+    run(main)

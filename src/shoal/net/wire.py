@@ -107,7 +107,7 @@ class Wire(asyncio.BufferedProtocol):
         self._reason = ""
         self._heard = 0.0
         self._idle_at = inf
-        self._gone: asyncio.Future[None] | None = None
+        self._gone: asyncio.Event | None = None  # for whoever waits for the end
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)
         self._adopt(core, secure)
 
@@ -212,8 +212,8 @@ class Wire(asyncio.BufferedProtocol):
         self._finish(ResetError(str(exc) or type(exc).__name__) if exc else None)
         if self._timer is not None:
             self._timer.cancel()
-        if self._gone is not None and not self._gone.done():
-            self._gone.set_result(None)
+        if self._gone is not None:
+            self._gone.set()
 
     # Inwards
 
@@ -471,13 +471,13 @@ class Wire(asyncio.BufferedProtocol):
         self._finish(error)
         if self._transport is not None:
             self._transport.abort()
+        elif self._gone is not None:
+            self._gone.set()
 
     async def wait_closed(self) -> None:
-        if self._gone is None:
-            self._gone = asyncio.get_running_loop().create_future()
-            if self.lost or self._transport is None:
-                self._gone.set_result(None)
-        await asyncio.shield(self._gone)
+        if not (self.lost or (self.ended and self._transport is None)):
+            self._gone = self._gone or asyncio.Event()
+            await self._gone.wait()
 
     def _limit_closing(self) -> None:
         if self._timer is not None:

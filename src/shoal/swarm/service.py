@@ -257,7 +257,7 @@ class Swarm:
         wire = self._wire(core)
         if len(self._wires) > self.settings.connections and not self._make_room():
             wire.abort(ClosedError("too many connections"))
-        elif self._tasks is not None:
+        if self._tasks is not None:
             self._tasks.create_task(self._until_closed(wire))
         return wire
 
