@@ -79,8 +79,9 @@ def test_what_is_saved_is_there_after_a_restart_with_its_age() -> None:
 
 
 def test_a_broken_or_newer_save_is_told_and_left_alone() -> None:
-    with pytest.raises(StorageError, match="cannot be read"):
-        make().load(b"junk", 0)
+    for broken in (b"junk", b"\x82\xa7version\x01\xa7entries\x91\x93\xc4\x00\x00\x91\x95\xa1\xff"):
+        with pytest.raises(StorageError, match="cannot be read"):
+            make().load(broken, 0)
     with pytest.raises(StorageError, match="newer"):
         make().load(b"\x82\xa7version\x63\xa7entries\x90", 0)
 

@@ -8,7 +8,7 @@ will hardly be found.
 from collections.abc import Callable
 from typing import NamedTuple
 
-from tests.fuzz import dht, kad, net, seeds
+from tests.fuzz import dht, discovery, kad, kept, net, rpc, seeds, swarm
 
 from shoal.codec import bencode, multibase, multihash, varint
 from shoal.codec.buffer import Buffer
@@ -18,6 +18,7 @@ from shoal.peer.id import PeerId
 from shoal.peer.key import PrivateKey, PublicKey
 from shoal.peer.multiaddr import Multiaddr
 from shoal.peer.record import PeerRecord
+from shoal.rpc.record import ServiceRecord
 
 
 class Decoder(NamedTuple):
@@ -76,5 +77,29 @@ DECODERS = (
     Decoder("kad-node", kad.node, kad.MESSAGES),
     Decoder("ipns", kad.name, kad.RECORDS),
     Decoder("dag-cbor-map", kad.cbor, kad.MAPS),
+    Decoder("mainline-table", kept.mainline_table, kept.MAINLINE_TABLES),
+    Decoder("home-file", kept.home_file, kept.HOME_FILES),
+    Decoder("compact-addresses", discovery.addresses, discovery.ADDRESSES),
+    Decoder("tracker-query", discovery.query, discovery.QUERIES),
+    Decoder("tracker-scrape-query", discovery.scrape_query, discovery.SCRAPES),
+    Decoder("tracker-answer", discovery.answer, discovery.ANSWERS),
+    Decoder("tracker-scraped", discovery.scraped, discovery.SCRAPED),
+    Decoder("tracker-udp-request", discovery.udp_request, discovery.UDP_REQUESTS),
+    Decoder("tracker-udp-reply", discovery.udp_reply, discovery.UDP_REPLIES),
+    Decoder("tracker-index", kept.tracker_index, kept.TRACKER_INDICES),
+    Decoder("torrent", swarm.torrent, swarm.TORRENTS),
+    Decoder("torrent-info", swarm.info, swarm.INFOS),
+    Decoder("magnet", text(swarm.magnet), swarm.MAGNETS),
+    Decoder("resume-note", swarm.resume, swarm.RESUMES),
+    Decoder("bittorrent-handshake", swarm.handshake, swarm.HANDSHAKES),
+    Decoder("bittorrent-hello", swarm.hello, swarm.HELLOS),
+    Decoder("bittorrent-wire", swarm.wire, swarm.WIRES),
+    Decoder("bittorrent-metadata", swarm.metadata, swarm.METADATA),
+    Decoder("grenache-request", rpc.request, rpc.REQUESTS),
+    Decoder("grenache-reply", rpc.reply, rpc.REPLIES),
+    Decoder("grape-answer", rpc.grape_answer, rpc.GRAPE_ANSWERS),
+    Decoder("grenache-compressed", rpc.compressed, rpc.COMPRESSED),
+    Decoder("service-calls", rpc.calls, rpc.CALLS),
+    Decoder("service-record", ServiceRecord.open, rpc.RECORDS),
 )
 BY_NAME = {decoder.name: decoder for decoder in DECODERS}

@@ -45,6 +45,9 @@ def test_a_grape_s_answers_are_read_by_kind() -> None:
     assert grenache.read_put(200, b'"%s"' % (b"a" * 40)) == "a" * 40
     assert grenache.read_get(200, b"") is None
     assert grenache.read_get(200, b'{"v":"hello"}') == {"v": "hello"}
+    for garbage in (b'"\xff"', b"[" * 5000):
+        with pytest.raises(RefusedError):
+            grenache.read_announce(200, garbage)
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,7 @@ class Tracker:
         """Raises StorageError for a newer or broken file, which then stays as it is."""
         try:
             saved = msgspec.msgpack.decode(data, type=Saved)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             raise StorageError(f"the saved tracker index cannot be read: {error}") from error
         if saved.version > VERSION:
             raise StorageError(

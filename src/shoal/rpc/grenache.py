@@ -142,7 +142,7 @@ def _answer(status: int, body: bytes) -> Any:
     """JSON if it parses, else text; a status that is not 2xx is a refusal."""
     try:
         answer = _decode(body) if body else None
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         answer = body[:500].decode("utf-8", "replace")
     if not 200 <= status < 300:
         raise RefusedError(f"{answer}" if answer is not None else f"HTTP status {status}")
