@@ -82,7 +82,6 @@ def test_what_only_the_long_way_can_decide_goes_there() -> None:
     far = bytes([core.id[0] ^ 0x80]) + core.id[1:]
     core.replies.peers.put(far, b"123456", None, 1000.0, 100.0)
     assert core.templates.reply(usual(core, b"get_peers", info_hash=far), address, 1000.0) is None
-    assert core.templates.reply(usual(core, b"find_node", target=core.id), address, 1000.0) is None
     stranger = query(b"ping").replace(ASKER, core.id[:-1] + bytes([core.id[-1] ^ 2]))
     assert core.templates.reply(stranger, ("8.8.8.8", 8), 1000.0) is None
 

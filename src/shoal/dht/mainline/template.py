@@ -10,10 +10,12 @@ recognised returns None and takes the long way.
 """
 
 import re
+from collections.abc import Hashable
 
 from shoal.dht.guard import AMPLIFICATION_MAX
 from shoal.dht.krpc import ID_SIZE, Address, pack_address, pack_nodes
 from shoal.dht.mainline.replies import VERSION, Replies
+from shoal.dht.table import Contact
 
 QUERY = re.compile(
     rb"d1:ad2:id20:(.{20})"
@@ -37,6 +39,7 @@ class Templates:
         self._nodes_name = b"5:nodes" if replies.family == b"n4" else b"6:nodes6"
         self._version = -1  # of the table that the next line was made from
         self._buckets: dict[int, bytes] = {}  # index -> its nodes, encoded
+        self._packed: dict[Hashable, bytes] = {}  # address of a contact -> it, encoded
         self._seen_as: dict[Address, bytes] = {}  # address -> the start of a reply to it
 
     def reply(self, data: bytes, address: Address, now: float) -> bytes | None:
@@ -45,12 +48,12 @@ class Templates:
         if match is None:
             return None
         node_id, info_hash, target, transaction = match.groups()
-        nodes: bytes | None = b""
+        nodes = b""
         key = info_hash or target
         if key:
-            nodes = self._nodes(int.from_bytes(key))
-            if nodes is None or (info_hash and key in self._replies.peers):
+            if info_hash and key in self._replies.peers:
                 return None
+            nodes = self._nodes(int.from_bytes(key))
         start = self._seen_as.get(address) or self._start_for(address)
         known = self._table.heard(address, node_id, now)
         if not known and not self._engine.heard(address, node_id, now):
@@ -66,21 +69,28 @@ class Templates:
             return None
         return reply if self._replies.guard.admits(address[0], now) else b""
 
-    def _nodes(self, target: int) -> bytes | None:
+    def _nodes(self, target: int) -> bytes:
         if self._table.version != self._version:
             self._version = self._table.version
             self._buckets.clear()
+            self._packed.clear()
         index = (self._own ^ target).bit_length()
         nodes = self._buckets.get(index)
-        return nodes or self._fill(index)
+        return nodes or self._fill(index, target)
 
-    def _fill(self, index: int) -> bytes | None:
+    def _fill(self, index: int, target: int) -> bytes:
         full = self._table.full(index)
-        if full is None:
-            return None
-        packed = pack_nodes(full)
-        nodes = self._buckets[index] = b"%s%d:%s" % (self._nodes_name, len(packed), packed)
+        packed = b"".join(map(self._pack, full or self._engine.closest(target)))
+        nodes = b"%s%d:%s" % (self._nodes_name, len(packed), packed)
+        if full:
+            self._buckets[index] = nodes
         return nodes
+
+    def _pack(self, contact: Contact) -> bytes:
+        packed = self._packed.get(contact.address)
+        if packed is None:
+            packed = self._packed[contact.address] = pack_nodes([contact])
+        return packed
 
     def _start_for(self, address: Address) -> bytes:
         if len(self._seen_as) >= ADDRESSES_MAX:
