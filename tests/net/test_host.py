@@ -249,3 +249,13 @@ def test_what_is_read_is_no_memory_any_more() -> None:
             assert a.limits.node.used["memory"] == 0  # without hearing from the peer again
 
     run(case)
+
+
+def test_less_than_nothing_cannot_be_read() -> None:
+    async def case(a: Host, b: Host) -> None:
+        async with await a.open(b.addresses[0], "/echo") as stream:
+            with pytest.raises(UsageError):
+                await stream.readexactly(-1)
+            assert await stream.readexactly(0) == b""
+
+    run(case)

@@ -118,7 +118,7 @@ class Stream:
 
     async def readexactly(self, count: int) -> bytes:
         """So many bytes; ClosedError if the stream ends before."""
-        if not self._size and count and not self._over():
+        if not self._size and count > 0 and not self._over():
             await self._arrival()
         if self._size >= count > 0:
             data = self._take(count)
@@ -129,6 +129,8 @@ class Stream:
         return await self._gather(data, count)
 
     async def _gather(self, data: bytes, count: int) -> bytes:
+        if count < 0:
+            raise UsageError(f"{count} bytes cannot be read")
         parts = [data]  # taken as they come: a window may be smaller than what is wanted
         missing = count - len(data)
         try:
