@@ -185,3 +185,16 @@ def test_a_reader_who_leaves_is_no_drama() -> None:
         child.stdout.close()
         assert child.wait() == 1
         assert child.stderr.read() == ""
+
+
+@pytest.mark.parametrize(("argument", "code"), [("one", 0), ("usage", 2), ("seven", 7)])
+@pytest.mark.parametrize("closed", ["0", "1", "2", "0 1 2"])
+def test_closed_streams_are_silence(closed: str, argument: str, code: int) -> None:
+    redirections = " ".join(f"{number}>&-" for number in closed.split())
+    command = f"exec {sys.executable} -m tests.cli.probe probe {argument} {redirections}"
+    environment = {**os.environ, "PYTHONPATH": PATH}
+    done = subprocess.run(
+        ["/bin/sh", "-c", command], capture_output=True, text=True, env=environment, timeout=10
+    )
+    assert (done.returncode, "Traceback" in done.stderr) == (code, False)
+    assert "1" in closed or done.stdout == ("one []\n" if argument == "one" else "")

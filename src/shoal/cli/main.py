@@ -10,6 +10,7 @@ of help.  The module is imported when its command runs and not before, so that
 Options that every command takes may stand before or after its name.
 """
 
+import os
 import sys
 from argparse import PARSER, SUPPRESS, ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
@@ -84,6 +85,7 @@ def add_common_options(parser: ArgumentParser) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
+    open_missing_streams()
     given = sys.argv[1:] if arguments is None else list(arguments)
     output = Output(sys.stdout, sys.stderr, json="--json" in given, debug="--debug" in given)
     try:
@@ -92,6 +94,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return output.finish(exit_.code if isinstance(exit_.code, int) else OK)
     except (Exception, KeyboardInterrupt) as error:
         return output.fail(error)
+
+
+def open_missing_streams() -> None:
+    """Who starts us with `>&-` gets silence; else the next file or socket would be our stdout."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
 
 
 def dispatch(given: list[str], output: Output) -> int:
