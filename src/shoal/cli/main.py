@@ -25,6 +25,7 @@ from shoal.cli.output import Output
 from shoal.errors import UsageError
 
 COMMANDS = {  # name -> the module that holds it, and what it does
+    "call": ("shoal.cli.rpc", "call a named service of a peer or through a Grape"),
     "demo": ("shoal.cli.demo", "watch a rumour cross a simulated network, twice the same"),
     "lab": ("shoal.cli.lab", "run simulated worlds again: shoal lab replay"),
     "config": ("shoal.cli.config", "show each setting, its value and where it came from"),
@@ -33,6 +34,8 @@ COMMANDS = {  # name -> the module that holds it, and what it does
     "grape": ("shoal.cli.grape", "run a Grape: Grenache's DHT and its HTTP API"),
     "id": ("shoal.cli.node", "show the id of the node of this home"),
     "ping": ("shoal.cli.node", "measure the round trip to a peer"),
+    "serve": ("shoal.cli.rpc", "offer a program as a named service"),
+    "services": ("shoal.cli.rpc", "list the services that peers offer"),
     "share": ("shoal.cli.files", "serve files and folders to whoever has the link"),
     "torrent": ("shoal.cli.files", "show, make or check torrent files"),
     "tracker": ("shoal.cli.tracker", "run a BitTorrent tracker, over HTTP and UDP"),
