@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from shoal.peer.key import Key as Key
     from shoal.peer.multiaddr import Multiaddr as Multiaddr
     from shoal.rpc.client import RpcClient as RpcClient
+    from shoal.rpc.grape_server import GrapeServer as GrapeServer
     from shoal.rpc.link import Link as Link
     from shoal.rpc.server import RpcServer as RpcServer
 
@@ -22,6 +23,7 @@ __version__ = "0.1.0"
 
 _HOMES = {  # public name -> the module that holds it
     "Config": "shoal.config",
+    "GrapeServer": "shoal.rpc.grape_server",
     "Key": "shoal.peer.key",
     "Link": "shoal.rpc.link",
     "Multiaddr": "shoal.peer.multiaddr",

@@ -4,7 +4,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from fcntl import LOCK_EX, flock
 from pathlib import Path
+from tempfile import gettempdir
 
 import pytest
 from tests.docs.surroundings import ROOT, environment
@@ -19,10 +21,17 @@ class Run:
 
     prints: str = ""  # a regular expression; an example that prints it may go on for ever
     after: tuple[str, ...] = ()  # examples that must be running
+    alone: bool = False  # it has ports of its own: one at a time
     arguments: tuple[str, ...] = ()  # {0} is what the first group of `prints` of the first found
 
 
-RUNS: dict[str, Run] = {}  # those that do not simply run to their end
+RUNS: dict[str, Run] = {  # those that do not simply run to their end
+    "grape_first.py": Run(prints="grape ready", alone=True),
+    "grape_put.py": Run(prints=r"published (\w{40})", after=("grape_first.py",)),
+    "grape_get.py": Run(
+        prints="got Hello, P2P World!", after=("grape_put.py",), arguments=("{0}",)
+    ),
+}
 
 
 @contextmanager
@@ -30,6 +39,9 @@ def running(name: str, folder: Path) -> Iterator[Child]:
     """The example as a child that has printed what it promises, those it needs before it."""
     how = RUNS.get(name, Run())
     with ExitStack() as stack:
+        if how.alone:
+            lock = stack.enter_context(open(Path(gettempdir(), f"shoal-example-{name}"), "w"))
+            flock(lock, LOCK_EX)  # until it is closed
         first = [stack.enter_context(running(needed, folder)) for needed in how.after]
         found = [child.match[1] for child in first if child.match and child.match.groups()]
         arguments = [argument.format(*found) for argument in how.arguments]
