@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
+from random import Random
 from typing import Any
 
 import pytest
@@ -32,11 +33,12 @@ Case = Callable[[Sequence[GrapeServer], Web], Awaitable[None]]
 
 def run(case: Case, grapes: int = 1, loop: str = "asyncio", **settings: Any) -> None:
     async def main() -> None:
-        first = GrapeServer(host=LOCAL, **settings)
+        first = GrapeServer(host=LOCAL, rng=Random(0), **settings)
         web = Web()
         async with asyncio.timeout(15), first:
             others = []
-            for _ in range(grapes - 1):
+            for number in range(1, grapes):
+                settings["rng"] = Random(number)
                 other = GrapeServer(host=LOCAL, bootstrap=[f"{LOCAL}:{first.dht_port}"], **settings)
                 others.append(await other.__aenter__())
             await acquainted([first, *others])
@@ -50,7 +52,7 @@ def run(case: Case, grapes: int = 1, loop: str = "asyncio", **settings: Any) -> 
 
 
 async def acquainted(grapes: Sequence[GrapeServer]) -> None:
-    for _ in range(500):
+    for _ in range(1200):
         if all(len(each.dht.core.engine.table) == len(grapes) - 1 for each in grapes):
             return
         await asyncio.sleep(0.01)
@@ -209,7 +211,9 @@ def test_connections_beyond_the_limit_and_silent_ones_are_closed(
 
     async def patient() -> None:
         async with GrapeServer(host=LOCAL) as grape:
-            await case([grape], Web())
+            web = Web()
+            await case([grape], web)
+            await web.aclose()
 
     with asyncio.Runner(loop_factory=lambda: SimLoop(1)) as runner:
         runner.run(patient())

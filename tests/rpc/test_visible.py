@@ -72,6 +72,8 @@ def test_a_service_is_visible_all_the_time_with_a_tenth_of_the_datagrams_lost(se
             assert found == total
             assert total > 200
         await announcing
+        for host in village.hosts:
+            await host.run(village.grapes[host.name].aclose())
 
     village.world.run(play())
 
@@ -102,5 +104,8 @@ def test_grapes_that_restart_come_back_and_so_does_what_is_announced() -> None:
             len(each.dht.core.engine.table) == GRAPES - 1 for each in village.grapes.values()
         )
         announcing.cancel()
+        await asyncio.gather(announcing, return_exceptions=True)
+        for host in village.hosts:
+            await host.run(village.grapes[host.name].aclose())
 
     village.world.run(play())

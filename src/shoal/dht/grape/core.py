@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 
 NUMBER_SIZE = 4  # bytes of a transaction
 ADDRESS_SIZE = 6  # bytes: IPv4 and a port
-CALL_EVERY = 10.0  # seconds between two calls to bootstrap nodes that we do not know
+CALL_FIRST = 1.0  # seconds before bootstrap nodes are called again; doubles
+CALL_EVERY = 10.0  # seconds, at most, between two calls
 RATE = 20_000.0  # queries a second from one prefix: all the Grapes of a company live in one
 ALLOWANCE = 1 << 20  # bytes beyond amplification in a window, for nodes we do not know yet
 METHODS = {
@@ -97,7 +98,8 @@ class Grape:
             self.engine, self.guard, Tokens(rng, now), peer_life=peer_life, values=values
         )
         self._bootstrap: list[Address] = []
-        self._call_at = now + CALL_EVERY
+        self._call_after = CALL_FIRST
+        self._call_at = now + CALL_FIRST
         self._repeated: dict[int, bytes] = {}  # question asked once so far -> its datagram
 
     @property
@@ -126,7 +128,8 @@ class Grape:
         self.engine.tick(now)
         self._repeat()
         if now >= self._call_at:
-            self._call_at = now + CALL_EVERY * (0.5 + self.rng.random())
+            self._call_at = now + self._call_after * (0.5 + self.rng.random())
+            self._call_after = min(2 * self._call_after, CALL_EVERY)
             self._call_bootstrap(now)
         self.flush()
 
@@ -148,9 +151,10 @@ class Grape:
         return Contact(position_of(node_id), node_id, address)
 
     def _call_bootstrap(self, now: float) -> None:
+        """Those that are not known, and while few are, all who are: they may know others by now."""
         table = self.engine.table
         unknown = [each for each in self._bootstrap if table.find(each) is None]
-        if unknown:
+        if unknown or 0 < len(table) < self.engine.parameters.k:
             self.engine.join(now, [Contact(0, b"", address) for address in unknown])
             self.engine.bootstrap.clear()  # else every lookup would wait for the dead ones
 
