@@ -125,7 +125,7 @@ def test_a_block_that_two_peers_send_at_once_is_taken_once():
     exchange = make(1)
     a, b = join(exchange), join(exchange)
     exchange.unchoked(a, 0.0)
-    piece, begin, length = a.link.asked[-1]
+    piece, begin, length = a.link.asked[0]
     target = exchange.open_block(a, piece, begin, length, 0.5)
     assert target is not None
     target[:100] = b"a" * 100
@@ -206,6 +206,8 @@ def test_a_peer_that_stops_sending_is_asked_around():
     assert a.snubs
     assert a.window() == 1
     exchange.unchoked(b, SNUB_FIRST + 1)
+    answer(exchange, b)
+    exchange.fill(b, SNUB_FIRST + 2)  # idle again: now also what was asked of the other
     answer(exchange, b)
     assert len(exchange.finished) == 1
 

@@ -2,7 +2,7 @@
 
 Addresses come from trackers, the DHT, links and peers, more than anybody needs
 and many of them dead.  Each is tried at once and then ever more rarely.  When
-all places are taken, the peer goes that is of least use to both sides.
+all places are taken, a peer goes that is of no use to either side.
 """
 
 from collections.abc import Iterable, Sequence
@@ -79,12 +79,14 @@ class Candidates:
 
 
 def least_useful(remotes: Sequence[Remote], seeding: bool, now: float) -> Remote | None:
-    """Who goes when a place is needed: never a newcomer; first who neither gives nor wants."""
-    settled = [remote for remote in remotes if now - remote.since > SETTLING]
+    """Who goes when a place is needed: never a newcomer, nor one with whom bytes flow.
 
-    def use(remote: Remote) -> tuple[bool, float, float]:
+    First goes who neither gives nor wants anything, then who has been idle longest.
+    """
+    idle = [r for r in remotes if now - r.since > SETTLING and not (r.up.last or r.down.last)]
+
+    def use(remote: Remote) -> tuple[bool, float]:
         mutual = remote.wants or (remote.interesting > 0 and not seeding)
-        rate = remote.up.last if seeding else remote.down.last
-        return (mutual, rate, -remote.since)
+        return (mutual, remote.since)
 
-    return min(settled, key=use, default=None)
+    return min(idle, key=use, default=None)

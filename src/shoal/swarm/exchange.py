@@ -28,7 +28,7 @@ SPILLED_MAX = 256  # blocks that wait to be written there
 UNASKED_MAX = 4 << 20  # bytes that nobody asked for before a peer is closed
 STRIKES_MAX = 3  # pieces that failed with a peer's help before it is banned without proof
 BLAMES_MAX = 64  # failed pieces remembered
-ENDGAME_AT_ONCE = 4  # blocks asked twice of one peer at a time
+ENDGAME_AT_ONCE = 1  # blocks asked twice of one idle peer: each may be wasted
 MEASURE_INTERVAL = 1.0  # seconds between looks at every peer's rate
 
 
