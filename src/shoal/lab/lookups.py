@@ -2,11 +2,14 @@
 
     hops      tables filled from the true ids, or by real joins
     churn     nodes come and go as measured on real networks
-    half      half of the nodes die at the same moment
+    half      half of the nodes, or another share, die at the same moment
     liars     some nodes name only each other
 
 Each experiment is `run(seed, ...) -> row`.  A lookup succeeds if it finds the
 closest of the honest nodes that live; one for a value (churn) ends when it has it.
+
+Churn is judged in the middle of a network's life, or from its first hour: then
+all sessions have just begun, most are short, and much more changes.
 """
 
 from bisect import bisect_left
@@ -17,10 +20,10 @@ from shoal.dht.lookup import Lookup
 from shoal.dht.questions import Answer, Verb, Walk
 from shoal.dht.table import BITS, Contact, Table
 from shoal.lab.overlays import EngineNode, EngineWorld, key_at
+from shoal.sim.churn import MEASURED
 
 Row = dict[str, Any]
 
-SHAPE, SCALE = 0.38, 42 * 60.0  # Weibull sessions, seconds (Stutzbach and Rejaie, 2006)
 JOIN_GAP = 0.05  # seconds between two joins
 SETTLE = 20.0  # seconds after the last join
 VALUES = 50  # stored before the churn
@@ -85,34 +88,53 @@ def hops(seed: int, *, size: int, k: int = 8, lookups: int = 1000, joined: bool 
     }
 
 
-def churn(seed: int, *, size: int = 1000, hours: float = 1.0, lookups: int = 1000) -> Row:
-    """Sessions end and others begin; what was stored is still found."""
+def churn(
+    seed: int,
+    *,
+    size: int = 1000,
+    hours: float = 1.0,
+    lookups: int = 1000,
+    values: bool = True,
+    young: bool = False,
+) -> Row:
+    """Sessions end and others begin; what was stored is still found, and so are nodes."""
     world = grow(seed, size, Parameters(k=8, resend=True))
-    values = [key_at(world.rng.getrandbits(BITS)) for _ in range(VALUES)]
-    for number, value in enumerate(values):
+    stored = [key_at(world.rng.getrandbits(BITS)) for _ in range(VALUES if values else 0)]
+    for number, value in enumerate(stored):
         world.after(number * REPUBLISH / VALUES, publish, world, value)
     world.run(world.now + REPUBLISH)
     for node in world.nodes:
-        world.after(session(world), replace, world, node)
+        rest = (MEASURED.draw if young else MEASURED.draw_rest)(world.rng)
+        world.after(rest, replace, world, node)
     tally = Tally(world)
     for number in range(lookups):
-        tally.plan(number * hours * 3600 / lookups, Verb.GET_VALUE, world.rng.choice(values))
+        verb = Verb.GET_VALUE if values else Verb.FIND_NODE
+        key = world.rng.choice(stored) if values else key_at(world.rng.getrandbits(BITS))
+        tally.plan(number * hours * 3600 / lookups, verb, key)
     world.run(world.now + hours * 3600 + LOOKUP_LIMIT)
-    return {"nodes": size, "hours": hours, "replaced": len(world.nodes) - size, **tally.row()}
+    return {
+        "nodes": size,
+        "hours": hours,
+        "sessions": "new" if young else "under way",
+        "replaced": len(world.nodes) - size,
+        "sought": "value" if values else "node",
+        **tally.row(),
+    }
 
 
-def half(seed: int, *, size: int = 1000, lookups: int = 500) -> Row:
+def half(seed: int, *, size: int = 1000, share: float = 0.5, lookups: int = 500) -> Row:
     """Half of the nodes die at the same moment; the others look at once."""
     world = filled_world(seed, size, Parameters(k=8, resend=True))
     warm(world)
-    for node in world.rng.sample(world.nodes, size // 2):
+    dead = world.rng.sample(world.nodes, int(size * share))
+    for node in dead:
         world.die(node)
     tally = Tally(world)
     for number in range(lookups):
         target = key_at(world.rng.getrandbits(BITS))
         tally.plan(number * SPREAD / lookups, Verb.FIND_NODE, target)
     world.run(world.now + SPREAD + LOOKUP_LIMIT)
-    return {"nodes": size, "dead": size // 2, **tally.row()}
+    return {"nodes": size, "dead": len(dead), **tally.row()}
 
 
 def liars(
@@ -222,11 +244,7 @@ def join(world: EngineWorld) -> EngineNode:
 
 def replace(world: EngineWorld, node: EngineNode) -> None:
     world.die(node)
-    world.after(session(world), replace, world, join(world))
-
-
-def session(world: EngineWorld) -> float:
-    return world.rng.weibullvariate(SCALE, SHAPE)
+    world.after(MEASURED.draw(world.rng), replace, world, join(world))
 
 
 def publish(world: EngineWorld, value: bytes) -> None:
