@@ -9,7 +9,7 @@ from shoal.cli.main import main
 
 
 def test_the_demo_prints_who_heard_when_and_the_trace(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["demo", "--hosts", "20", "--seed", "2"]) == 0
+    assert main(["demo", "sim", "--hosts", "20", "--seed", "2"]) == 0
     said = capsys.readouterr().out
     assert all(f"node{number} " in said or f"node{number}* " in said for number in range(20))
     assert "All 20 heard" in said
@@ -18,14 +18,14 @@ def test_the_demo_prints_who_heard_when_and_the_trace(capsys: pytest.CaptureFixt
 
 
 def test_the_demo_as_json_is_one_object(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["demo", "--hosts", "20", "--json"]) == 0
+    assert main(["demo", "sim", "--hosts", "20", "--json"]) == 0
     story = json.loads(capsys.readouterr().out)
     assert len(story["heard"]) == 20
     assert set(story["heard"][3]) == {"host", "at", "from", "hops", "crashes"}
 
 
 def test_a_demo_needs_a_few_hosts(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["demo", "--hosts", "3"]) == 2
+    assert main(["demo", "sim", "--hosts", "3"]) == 2
     assert "at least 10" in capsys.readouterr().err
 
 

@@ -85,7 +85,7 @@ def test_a_failing_run_is_replayed_from_its_line(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_demo_tells_the_same_story_twice() -> None:
-    done = shoal("demo", "--hosts", "30")
+    done = shoal("demo", "sim", "--hosts", "30")
     assert done.returncode == 0
     assert "node29" in done.stdout
     assert "both runs" in done.stdout

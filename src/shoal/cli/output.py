@@ -67,12 +67,18 @@ class Output:
     @contextmanager
     def bar(self, title: str, total: int | None = None) -> Iterator["Bar"]:
         """Progress on stderr while the block runs; nothing where nobody watches."""
+        with self.bars([title], total) as (only,):
+            yield only
+
+    @contextmanager
+    def bars(self, titles: Sequence[str], total: int | None = None) -> Iterator[list["Bar"]]:
+        """One bar under the other."""
         if self.json or not draws(self._stderr):
-            yield Bar()
+            yield [Bar() for _ in titles]
             return
         progress = import_module("shoal.cli.draw").progress(self._stderr)
         with progress:
-            yield Bar(progress, progress.add_task(title, total=total, says=""))
+            yield [Bar(progress, progress.add_task(each, total=total, says="")) for each in titles]
 
     def fail(self, error: BaseException) -> int:
         """Say what went wrong; the exit code."""

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 ANNOUNCE_EVERY = 900.0  # seconds between two looks into the DHT, as libtorrent has it
 NOT_LISTENING = 1  # the port told when we accept nobody: trackers refuse 0
-ASK_AGAIN = 30.0  # seconds, while nobody is known
+ASK_AGAIN = 0.5  # seconds before the DHT is asked again while nobody is known; doubles
+ASK_AGAIN_MAX = 30.0  # seconds
 
 
 class Dht(Protocol):
@@ -119,6 +120,7 @@ class DhtSource:
         self._news = asyncio.Event()
 
     async def run(self) -> None:
+        again = ASK_AGAIN
         while True:
             torrent = self._transfer.torrent
             if torrent is not None and torrent.private:
@@ -131,8 +133,9 @@ class DhtSource:
             self.waiting = f"DHT named {count} peers"
             self._news.clear()
             with suppress(TimeoutError):
-                async with asyncio.timeout(ANNOUNCE_EVERY if count else ASK_AGAIN):
+                async with asyncio.timeout(ANNOUNCE_EVERY if count else again):
                     await self._news.wait()
+            again = min(2 * again, ASK_AGAIN_MAX)
 
     async def _ask(self, info_hash: bytes) -> int:
         self.waiting = "DHT asked"
