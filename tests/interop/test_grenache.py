@@ -124,6 +124,12 @@ def test_services_and_callers_mix_through_every_grape(kind: str) -> None:
             told = await answer("caller.cjs", kind, grapes.node[1], "of:shoal", '{"fail": 1}')
             assert "ERR_ON_PURPOSE" in told["error"]
             if kind == "http":
+                async with (
+                    Link(grapes.ours) as ours,
+                    RpcClient(ours, over=kind, gzip=True) as client,
+                ):
+                    told = await client.request("of:node", {"x": 1})
+                    assert told == {"from": "node", "payload": {"x": 1}}
                 arguments = (kind, grapes.node[1], "of:shoal", '{"x": 1}', "gzip")
                 told = await answer("caller.cjs", *arguments)
                 assert told == {"result": {"from": "shoal", "payload": {"x": 1}}}

@@ -64,6 +64,16 @@ def test_a_service_is_found_and_called(over: str, loop: str) -> None:
     run(test, loop)
 
 
+def test_requests_and_replies_are_compressed_where_that_is_wanted() -> None:
+    async def test(names: Names) -> None:
+        async with serve(names), RpcClient(names, over="http", gzip=True) as client:  # type: ignore[arg-type]
+            assert await client.request("echo", "x" * 100_000) == "x" * 100_000
+            with pytest.raises(RefusedError, match="no bread"):
+                await client.request("fail", "bread")
+
+    run(test)
+
+
 @pytest.mark.parametrize("over", ["ws", "http"])
 def test_a_slow_service_times_out_exactly(over: str) -> None:
     async def test(names: Names) -> None:

@@ -114,16 +114,19 @@ class Answers:
         self._post(native.encode(message))
 
     def _post(self, frame: bytes) -> None:
-        """What is answered within one turn of the loop leaves as one piece."""
-        if not self._out:
-            self._loop.call_soon(self._flush)
+        """What is answered within one turn of the loop leaves as one piece; a lone one at once."""
         self._out.append(frame)
+        if len(self._running) == 1:
+            self._flush()
+        elif len(self._out) == 1:
+            self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
         data = b"".join(self._out)
         self._out.clear()
         try:
-            self._stream.post(data)
+            if data:
+                self._stream.post(data)
         except ShoalError:
             log.debug("%s left before its answers", self._stream.peer)
 

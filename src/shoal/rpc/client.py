@@ -57,14 +57,23 @@ class Socket:
 class RpcClient:
     """`async with RpcClient(link) as client`.
 
-    `over` is "ws", "http" or "auto": WebSocket where the server speaks it.
+    `over` is "ws", "http" or "auto": WebSocket where the server speaks it.  With
+    `gzip` requests and replies over HTTP are compressed.
     """
 
-    def __init__(self, link: Link, *, over: str = "auto", rng: "Random | None" = None) -> None:
+    def __init__(
+        self,
+        link: Link,
+        *,
+        over: str = "auto",
+        gzip: bool = False,
+        rng: "Random | None" = None,
+    ) -> None:
         if over not in CARRIERS:
             raise UsageError(f"over is one of {', '.join(CARRIERS)}")
         self.link = link
         self.over = over
+        self.gzip = gzip
         self.rng = rng or SystemRandom()
         self._web: Web | None = None
         self._services: dict[str, Destinations] = {}
@@ -185,13 +194,16 @@ class RpcClient:
     async def _call_http(self, address: str, body: bytes, deadline: float) -> Any:
         if self._web is None:
             raise ClosedError("the client is not open: use `async with`")
+        packed = grenache.compress(body) if self.gzip else body
+        headers = {"grc-compress": "gzip" if self.gzip else "none"}
         async with asyncio.timeout_at(deadline):  # for the service
             status, answer = await self._web.post(
-                f"http://{address}/", body, limit=grenache.MESSAGE_MAX
+                f"http://{address}/", packed, headers=headers, limit=grenache.MESSAGE_MAX
             )
         if status != 200:
             raise RefusedError(f"ERR_REQUEST_GENERIC: {answer[:500].decode('utf-8', 'replace')}")
-        return result_of(grenache.decode_reply(answer))
+        plain = grenache.decompress(answer) if self.gzip else answer
+        return result_of(grenache.decode_reply(plain))
 
     async def _call_socket(self, socket: Socket, rid: str, body: bytes, deadline: float) -> Any:
         from aiohttp import WSMsgType

@@ -97,16 +97,19 @@ class Line:
             future.set_result(message.record)
 
     def _post(self, frame: bytes) -> None:
-        """What is called within one turn of the loop leaves as one piece."""
-        if not self._out:
-            self._loop.call_soon(self._flush)
+        """What is called within one turn of the loop leaves as one piece; a lone call at once."""
         self._out.append(frame)
+        if len(self._pending) <= 1:
+            self._flush()
+        elif len(self._out) == 1:
+            self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
         data = b"".join(self._out)
         self._out.clear()
         try:
-            self.stream.post(data)
+            if data:
+                self.stream.post(data)
         except ShoalError as error:
             self._end(error)
 

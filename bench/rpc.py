@@ -1,0 +1,243 @@
+"""Calls of named services beside Node.js' Grenache, and Grapes beside its Grape.
+
+Claims: over WebSocket at least as many calls a second as the Node.js pair, over
+HTTP too, with a lower p99; between nodes, encrypted, more than over WebSocket; a
+Grape answers twice the lookups and takes as many announces, in less memory.
+
+Server and caller are processes of their own on loopback, both on uvloop; 32-byte
+echo, 1 and 64 in flight.  The load for Grapes is the same program for both.
+"""
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import uvloop
+from bench.table import claim, show
+from tests.interop.children import Child, free_port
+from tests.interop.programs import node as node_command
+
+from shoal.net.web import Web
+from shoal.node import Node
+from shoal.rpc.client import RpcClient
+from shoal.rpc.grape_server import GrapeServer
+from shoal.rpc.link import Link
+from shoal.rpc.server import RpcServer
+
+LOCAL = "127.0.0.1"
+PAYLOAD = "x" * 32
+FLIGHTS = (1, 64)
+COUNTS = {
+    "http": {1: 4000, 64: 12_000},
+    "ws": {1: 8000, 64: 40_000},
+    "native": {1: 8000, 64: 40_000},
+}
+GRAPE_CALLS = 6000
+GRAPE_FLIGHT = 64
+
+Figures = tuple[float, float]  # calls a second, p99 in milliseconds
+
+
+async def measure(call: Callable[[], Awaitable[Any]], count: int, flight: int) -> Figures:
+    times: list[float] = []
+
+    async def work(each: int) -> None:
+        for _ in range(each):
+            begun = perf_counter()
+            await call()
+            times.append(perf_counter() - begun)
+
+    async def all_(total: int) -> None:
+        await asyncio.gather(*(work(-(-total // flight)) for _ in range(flight)))
+
+    await all_(count // 4)
+    times.clear()
+    begun = perf_counter()
+    await all_(count)
+    seconds = perf_counter() - begun
+    times.sort()
+    return len(times) / seconds, times[int(len(times) * 0.99)] * 1e3
+
+
+# Our side, each role in a process of its own
+
+
+async def serve(grape: str) -> None:
+    """Both kinds of our services, until we are ended."""
+    node = Node(listen=[f"/ip4/{LOCAL}/tcp/0"])
+
+    async def echo(payload: Any) -> Any:
+        return payload
+
+    node.service("bench:native")(echo)
+    async with node, Link(grape) as link:
+        server = RpcServer(link, host=LOCAL)
+        server.service("bench:shoal")(echo)
+        async with server:
+            print(f"serving at {node.addresses[0]}", flush=True)
+            await asyncio.Future()
+
+
+async def call_ours(kind: str, grape: str, address: str, flight: int) -> None:
+    count = COUNTS[kind][flight]
+    if kind == "native":
+        async with Node(listen=[]) as caller:
+            await caller.dial(address)
+            figures = await measure(lambda: caller.call("bench:native", PAYLOAD), count, flight)
+    else:
+        async with Link(grape) as link, RpcClient(link, over=kind) as client:
+            figures = await measure(lambda: client.request("bench:shoal", PAYLOAD), count, flight)
+    print(f"answer {json.dumps(figures)}", flush=True)
+
+
+async def run_grape(*bootstrap: str) -> None:
+    async with GrapeServer(host=LOCAL, bootstrap=bootstrap) as grape:
+        print(f"grape ready {grape.dht_port} {grape.api_port}", flush=True)
+        await asyncio.Future()
+
+
+def ours(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "bench.rpc", *arguments]
+
+
+def figures_of(command: list[str], environment: dict[str, str] | None = None) -> Figures:
+    with Child(command, ready=r"^answer (.*)$", environment=environment, timeout=60) as child:
+        assert child.match
+        calls, slow = json.loads(child.match[1])
+        return calls, slow
+
+
+# Rounds
+
+
+def compare_calls(grape: str) -> dict[tuple[str, str, int], Figures]:
+    """(who, over what, in flight) -> figures."""
+    found: dict[tuple[str, str, int], Figures] = {}
+    with Child(ours("serve", grape), ready=r"serving at (\S+)") as server:
+        assert server.match
+        for flight in FLIGHTS:
+            for kind in ("http", "ws", "native"):
+                command = ours("call", kind, grape, server.match[1], str(flight))
+                found["shoal", kind, flight] = figures_of(command)
+    for kind in ("http", "ws"):
+        port = str(free_port())
+        script = [*node_command("grenache/bench_echo.cjs"), kind, grape, port]
+        with Child([*script, "0", "1"], ready="service ready", environment={"ROLE": "server"}):
+            for flight in FLIGHTS:
+                command = [*script, str(COUNTS[kind][flight]), str(flight)]
+                found["node", kind, flight] = figures_of(command, {"ROLE": "client"})
+    return found
+
+
+@contextmanager
+def grapes(kind: str) -> Iterator[tuple[Child, str]]:
+    """Two that know each other; the first one's process and URL."""
+    if kind == "shoal":
+        with Child(ours("grape"), ready=r"grape ready (\d+) (\d+)") as one:
+            assert one.match
+            port = one.match[1]
+            with Child(ours("grape", f"{LOCAL}:{port}"), ready="grape ready"):
+                yield one, f"http://{LOCAL}:{one.match[2]}"
+        return
+    ports = [str(free_port()) for _ in range(4)]
+    script = node_command("grenache/grape.cjs")
+    with Child([*script, ports[0], ports[1]], ready="grape ready") as one:
+        with Child([*script, ports[2], ports[3], f"{LOCAL}:{ports[0]}"], ready="grape ready"):
+            yield one, f"http://{LOCAL}:{ports[1]}"
+
+
+def memory_of(child: Child) -> float:
+    """MiB."""
+    for line in Path(f"/proc/{child.pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS"):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def compare_grapes() -> dict[str, tuple[float, float, float]]:
+    """kind -> lookups a second, announces a second, idle MiB."""
+    found = {}
+    for kind in ("shoal", "node"):
+        with grapes(kind) as (child, url):
+            idle = memory_of(child)
+            rates = [
+                json.loads(subprocess.check_output(ours("load", what, url), timeout=60))
+                for what in ("lookup", "announce")
+            ]
+            found[kind] = (rates[0], rates[1], idle)
+    return found
+
+
+async def load_grape(what: str, url: str) -> None:
+    web = Web()
+    number = 0
+
+    async def call() -> None:
+        nonlocal number
+        number += 1
+        data: Any = f"bench:{number}" if what == "lookup" else [f"bench:{number}", 1337]
+        status, body = await web.post(
+            f"{url}/{what}", json.dumps({"rid": "r", "data": data}).encode()
+        )
+        assert status == 200, body
+
+    rate, _ = await measure(call, GRAPE_CALLS, GRAPE_FLIGHT)
+    await web.aclose()
+    print(rate)
+
+
+def main() -> int:
+    with Child(ours("grape"), ready=r"grape ready (\d+) (\d+)") as grape:
+        assert grape.match
+        calls = compare_calls(f"http://{LOCAL}:{grape.match[2]}")
+    rows = []
+    for kind in ("ws", "http", "native"):
+        for flight in FLIGHTS:
+            us, them = calls["shoal", kind, flight], calls.get(("node", kind, flight))
+            row = [f"{kind}, {flight} in flight", f"{us[0]:,.0f}", f"{us[1]:.2f}"]
+            row += [f"{them[0]:,.0f}", f"{them[1]:.2f}"] if them else ["-", "-"]
+            rows.append(row)
+    show("32-byte echo", ["case", "shoal/s", "p99 ms", "Node.js/s", "p99 ms"], rows)
+    found = compare_grapes()
+    show(
+        "a Grape, with a second one",
+        ["", "lookups/s", "announces/s", "idle MiB"],
+        [[kind, *(f"{value:,.0f}" for value in values)] for kind, values in found.items()],
+    )
+    us, them = calls["shoal", "ws", 64], calls["node", "ws", 64]
+    claim("WebSocket: at least the calls of Node.js, 64 in flight", holds=us[0] >= them[0])
+    us, them = calls["shoal", "http", 64], calls["node", "http", 64]
+    claim("HTTP: at least the calls, a lower p99", holds=us[0] >= them[0] and us[1] < them[1])
+    for flight in FLIGHTS:
+        more = calls["shoal", "native", flight][0] > calls["shoal", "ws", flight][0]
+        claim(f"native is faster than WebSocket, {flight} in flight", holds=more)
+    mine, other = found["shoal"], found["node"]
+    claim("a Grape of ours: twice the lookups", holds=mine[0] >= 2 * other[0])
+    claim("a Grape of ours: at least the announces", holds=mine[1] >= other[1])
+    claim("a Grape of ours: less idle memory", holds=mine[2] < other[2])
+    return 0
+
+
+def play(role: str, *arguments: str) -> None:
+    if role == "serve":
+        uvloop.run(serve(*arguments))
+    elif role == "call":
+        kind, grape, address, flight = arguments
+        uvloop.run(call_ours(kind, grape, address, int(flight)))
+    elif role == "grape":
+        uvloop.run(run_grape(*arguments))
+    elif role == "load":
+        uvloop.run(load_grape(*arguments))
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        play(*sys.argv[1:])
+    else:
+        sys.exit(main())
