@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from shoal import __version__
 from shoal.config import Config, setting
+from shoal.dht.libp2p import values as libp2p_values
+from shoal.dht.libp2p.service import Libp2pDht, Libp2pDhtSettings
 from shoal.dht.mainline.service import open_mainline
 from shoal.dht.mainline.values import Signer, get_value, put_value
 from shoal.dht.mainline.words import Announced
@@ -89,6 +91,7 @@ SETTINGS = (
     ServiceSettings,
     SwarmSettings,
     MainlineSettings,
+    Libp2pDhtSettings,
 )
 
 
@@ -134,7 +137,10 @@ class Node:
         self.service = self.services.service
         self.call = self.services.call
         self._web = Web()
-        networks = {"mainline": Network(self._open_mainline, self._put_mainline, get_value)}
+        networks = {
+            "mainline": Network(self._open_mainline, self._put_mainline, get_value),
+            "libp2p": Network(self._open_libp2p, self._put_libp2p, libp2p_values.get_value),
+        }
         self.dht = Networks(choose_networks(networks, self.config.dht))
         self.swarm = Contents(self._make_swarm, self.disk, self._local)
         self.share = self.swarm.share
@@ -248,6 +254,23 @@ class Node:
             signer = Signer(key.public.data, key.sign)
         item, _ = await put_value(dht, value, signer=signer, salt=salt)
         return item.key
+
+    @asynccontextmanager
+    async def _open_libp2p(self) -> AsyncIterator[Dht]:
+        settings = self.config.of(Libp2pDhtSettings)
+        async with Libp2pDht(
+            self.host, self.introduction, self.book, self.rng, settings=settings, today=self.clock
+        ) as dht:
+            if self.home is not None:
+                await dht.keep_in(self.home)
+            await dht.join([name for name in self.config.bootstrap if name.startswith("/")])
+            yield dht.dht
+
+    async def _put_libp2p(self, dht: Dht, value: bytes, salt: bytes, signed: bool) -> bytes:
+        key = self.host.offer.key
+        return await libp2p_values.put_value(
+            dht, value, key=key, salt=salt, signed=signed, today=self.clock
+        )
 
     async def put(
         self, value: bytes, *, salt: bytes = b"", signed: bool = False, network: str | None = None

@@ -1,0 +1,43 @@
+"""Plain values in libp2p's DHT: it keeps only what proves itself, so they are signed.
+
+A value of ours becomes an IPNS record under our own id, the only name that we
+can sign for; each further one replaces it.
+"""
+
+from collections.abc import Callable
+
+from shoal.dht.libp2p import ipns
+from shoal.dht.libp2p.core import Value
+from shoal.dht.service import Dht
+from shoal.errors import UsageError
+from shoal.peer.key import PrivateKey
+
+NAME_LIFE = 365 * 86400.0  # seconds: a node stores its record anew, but signs it once
+
+
+async def put_value(
+    dht: Dht,
+    value: bytes,
+    *,
+    key: PrivateKey,
+    salt: bytes,
+    signed: bool,
+    today: Callable[[], float],
+) -> bytes:
+    """Sign a value and store it; the key under which it lies."""
+    if salt or not signed:
+        raise UsageError("libp2p's DHT keeps one value of a node, signed and without a salt")
+    now = today()
+    name, record = ipns.seal(key, value, sequence=int(now * 1000), ends=now + NAME_LIFE)
+    if len(record) > ipns.RECORD_MAX:
+        raise UsageError(f"a signed value takes at most {ipns.RECORD_MAX} bytes with its signature")
+    await dht.put(Value(name, record))
+    return name
+
+
+async def get_value(dht: Dht, key: bytes, salt: bytes = b"") -> bytes:
+    """The value under a key: what a name stands for, or the record itself."""
+    if salt:
+        raise UsageError("libp2p's DHT knows no salt")
+    found: Value = await dht.get(key)
+    return ipns.read(key, found.value).value if key.startswith(ipns.IPNS) else found.value
