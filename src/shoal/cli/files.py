@@ -7,6 +7,7 @@ shoal torrent show|make|check  look at a torrent, make one, check files against 
 
 import asyncio
 import os
+import sys
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import AsyncIterator, Sequence
@@ -244,11 +245,10 @@ async def get(args: Namespace, output: Output) -> int:
 
 
 async def read_link(disk: Disk, text: str) -> Torrent | Magnet:
-    """A file of that name, or else a link."""
-    if not text.lower().startswith("magnet:") and await disk.stat(text):
-        return Torrent.decode(await disk.read(text, 0, METAINFO_MAX + 1))
-    if text.endswith(".torrent"):
-        raise NotFoundError(f"there is no file {text}")
+    """A file of that name (`-` is stdin), or else a link."""
+    file = text == "-" or text.endswith(".torrent")
+    if not text.lower().startswith("magnet:") and (file or await disk.stat(text)):
+        return await read_torrent(disk, text)
     try:
         return Magnet.parse(text)
     except ShoalError as error:
@@ -315,8 +315,13 @@ async def torrent(args: Namespace, output: Output) -> int:
 
 
 async def read_torrent(disk: Disk, path: str) -> Torrent:
+    """A torrent file; `-` is stdin."""
+    if path == "-":
+        return Torrent.decode(await disk.run(sys.stdin.buffer.read, METAINFO_MAX + 1))
     if await disk.stat(path) is None:
-        raise NotFoundError(f"there is no file {path}")
+        error = NotFoundError(f"there is no file {path}")
+        error.advice = "check the path"
+        raise error
     return Torrent.decode(await disk.read(path, 0, METAINFO_MAX + 1))
 
 
