@@ -5,10 +5,10 @@ from typing import Any
 
 from shoal.cli.output import Output
 from shoal.errors import UsageError
-from shoal.lab import lookups
+from shoal.lab import lookups, rings
 
-TABLES = ("hops", "joins", "churn", "half", "liars")
-SIZES = {"hops": 10_000, "joins": 1000, "churn": 1000, "half": 1000, "liars": 10_000}
+TABLES = ("hops", "joins", "chord", "churn", "half", "liars")
+SIZES = {"hops": 10_000, "joins": 1000, "chord": 1000, "churn": 300, "half": 1000, "liars": 10_000}
 SHARES = {"half": 0.5, "liars": 0.2}
 
 
@@ -42,6 +42,8 @@ def rows_of(args: Namespace, size: int) -> list[dict[str, Any]]:
     if args.table in ("hops", "joins"):
         joined = args.table == "joins"
         return [lookups.hops(seed, size=size, k=args.k or 8, lookups=count, joined=joined)]
+    if args.table == "chord":
+        return [rings.chord(seed, size=size, lookups=count)]
     if args.table == "churn":
         return [
             lookups.churn(
