@@ -10,8 +10,9 @@ from shoal.dht.grape.core import CALL_EVERY, Grape, position_of
 from shoal.dht.grape.replies import NAME_MAX, PEER_LIFE, VALUES_SENT_MAX
 from shoal.dht.grape.values import Values
 from shoal.dht.guard import Guard
-from shoal.dht.krpc import Address, Query, encode_query, unpack_nodes
+from shoal.dht.krpc import Address, Query, decode, encode_query, unpack_nodes
 from shoal.dht.mainline.items import Item
+from shoal.dht.questions import Verb
 
 ASKER = b"abcdefghij0123456789"
 HERE: Address = ("10.0.0.9", 999)
@@ -208,6 +209,18 @@ def test_a_list_of_nodes_longer_than_ours_is_taken() -> None:
     reply = {b"id": ASKER, b"nodes": nodes}
     grape.receive(bencode.encode({b"r": reply, b"t": sent[b"t"], b"y": b"r"}), HERE, NOW)
     assert len(grape.out) == 16
+
+
+@pytest.mark.parametrize("name", [b"a", b"rest:util:net", b"y" * NAME_MAX])
+def test_the_question_for_a_name_is_bencoded_as_any_other(name: bytes) -> None:
+    grape = make()
+    grape.engine.ask(grape.contact(ASKER, HERE), Verb.GET_PROVIDERS, NOW, name)
+    grape.flush()
+    (data, _), *_ = grape.out
+    message = decode(data)
+    assert isinstance(message, Query)
+    assert message.arguments == {b"id": grape.id, b"info_hash": name}
+    assert data == encode_query(message)
 
 
 def test_a_slow_node_is_asked_once_more() -> None:

@@ -48,6 +48,7 @@ METHODS = {
     Verb.GET_VALUE: b"get",
     Verb.PUT_VALUE: b"put",
 }
+GET_PEERS = b"d1:ad2:id20:%b9:info_hash%d:%be1:q9:get_peers1:t4:%b1:y1:qe"
 GRAPE = Parameters(k=K, alpha=16)  # a Grape has up to 16 questions in flight
 
 
@@ -224,11 +225,14 @@ class Grape:
         return answer
 
     def _encode(self, question: Question) -> bytes:
-        arguments: Fields = {b"id": self.id}
         verb = question.verb
+        if verb is Verb.GET_PROVIDERS:  # what is asked a thousand times a second is not built anew
+            key, number = question.key, question.number.to_bytes(NUMBER_SIZE)
+            return GET_PEERS % (self.id, len(key), key, number)
+        arguments: Fields = {b"id": self.id}
         if verb in (Verb.FIND_NODE, Verb.GET_VALUE):
             arguments[b"target"] = question.key
-        elif verb in (Verb.GET_PROVIDERS, Verb.ADD_PROVIDER):
+        elif verb is Verb.ADD_PROVIDER:
             arguments[b"info_hash"] = question.key
         if isinstance(question.argument, Storing):
             arguments |= question.argument.fields
