@@ -106,8 +106,8 @@ class Upgrade:
             self._admit()
 
     def receive(self, view: memoryview, now: float) -> int:
-        used, before = 0, -1
-        while used != before:
+        used, before, session = 0, -1, self._session
+        while used != before and session is self._session:  # what follows comes back decrypted
             before = used
             if self._agreement is not None:
                 used += self._negotiate(view[used:], now)
