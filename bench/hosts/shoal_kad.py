@@ -38,7 +38,7 @@ async def main(count: int, rounds: int) -> dict[str, list[float]]:
             started = perf_counter()
             taken = await nodes[number % count].put(place, value, keep=False)
             times["put"].append((perf_counter() - started) * 1000)
-            assert taken == count - 1
+            assert taken > count // 2  # those slow just now are asked around
             started = perf_counter()
             assert await nodes[(number + count // 2) % count].get(place) == value
             times["get"].append((perf_counter() - started) * 1000)

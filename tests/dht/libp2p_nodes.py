@@ -31,6 +31,8 @@ async def one(
         today=lambda: TODAY,
         **options,
     )
+    trips = dht.core.engine.questions.trips
+    trips.measured = lambda seconds: None  # type: ignore[method-assign] # a busy machine is no slow peer
     try:
         async with dht:
             yield dht
