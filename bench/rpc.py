@@ -203,12 +203,13 @@ def main() -> int:
             row = [f"{kind}, {flight} in flight", f"{us[0]:,.0f}", f"{us[1]:.2f}"]
             row += [f"{them[0]:,.0f}", f"{them[1]:.2f}"] if them else ["-", "-"]
             rows.append(row)
-    show("32-byte echo", ["case", "shoal/s", "p99 ms", "Node.js/s", "p99 ms"], rows)
+    show("32-byte echo", ["case", "shoal/s", "p99 ms", "Node.js/s", "p99 ms"], rows, "one run each")
     found = compare_grapes()
     show(
         "a Grape, with a second one",
         ["", "lookups/s", "announces/s", "idle MiB"],
         [[kind, *(f"{value:,.0f}" for value in values)] for kind, values in found.items()],
+        "one run each",
     )
     us, them = calls["shoal", "ws", 64], calls["node", "ws", 64]
     claim("WebSocket: at least the calls of Node.js, 64 in flight", holds=us[0] >= them[0])

@@ -60,10 +60,15 @@ def duration(seconds: float) -> str:
     return f"{seconds / 1e-9:.3g} ns"
 
 
-def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def show(
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    how: str = f"median of {ROUNDS} rounds",
+) -> None:
     """The first column to the left, numbers to the right."""
     widths = [max(len(row[index]) for row in (columns, *rows)) for index in range(len(columns))]
-    print(f"\n{title}\n{machine()}; median of {ROUNDS} rounds\n")
+    print(f"\n{title}\n{machine()}; {how}\n")
     for row in (columns, ["-" * width for width in widths], *rows):
         first, *rest = (
             cell.rjust(width) if index else cell.ljust(width)
