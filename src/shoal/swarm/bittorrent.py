@@ -301,6 +301,11 @@ class PeerWire:
             self.over = reason
             self.shut(reason)
 
+    def want_metadata(self, size: int) -> None:
+        if self.extensions is not None and not self.over:
+            self.extensions.want_metadata(size)
+            self._wake()
+
     def want_layers(self) -> None:
         if self.extensions is not None and not self.over:
             self.extensions.want_layers()

@@ -31,6 +31,7 @@ from shoal.swarm.remote import QUEUE_DEFAULT
 from shoal.swarm.serving import QUEUE_MAX
 from shoal.swarm.session import Session
 
+ANSWERS_MAX = 1 << 20  # bytes of hashes that wait to be sent to one peer; more is refused
 METADATA_COPIES = 8  # times that we send one peer the whole metadata
 
 
@@ -46,6 +47,7 @@ class Extensions:
         self.queue = QUEUE_DEFAULT  # requests that it lets wait
         self._numbers: dict[bytes, int] = {}  # the peer's numbers for extensions
         self._metadata_sent = 0
+        self._answered = 0  # bytes of hashes in `out`
 
     def greet(self, *, dialled: bool) -> None:
         session = self.session
@@ -76,7 +78,10 @@ class Extensions:
         if hello.queue is not None:
             self.queue = min(hello.queue, QUEUE_MAX)
         if hello.metadata_size and self._numbers.get(b"ut_metadata"):
-            self._ask_metadata(self.session.metadata_offered(self.key, hello.metadata_size))
+            self.want_metadata(hello.metadata_size)
+
+    def want_metadata(self, size: int) -> None:
+        self._ask_metadata(self.session.metadata_offered(self.key, size))
 
     def _ask_metadata(self, pieces: list[int]) -> None:
         number = self._numbers.get(b"ut_metadata", 0)
@@ -120,11 +125,15 @@ class Extensions:
     def on_hash_request(self, body: memoryview) -> None:
         expect_length(body, RANGE.size)
         request = decode_range(body)
-        answer = self.session.answer_hashes(request)
+        if not self.out:
+            self._answered = 0  # they have left
+        greedy = self._answered >= ANSWERS_MAX
+        answer = None if greedy else self.session.answer_hashes(request)
         if answer is None:
             self.out.append(encode_message(HASH_REJECT, bytes(body)))
         else:
             self.out.append(encode_message(HASHES, bytes(body), *answer))
+            self._answered += HASH * len(answer)
 
     def on_hashes(self, body: memoryview) -> None:
         request = decode_range(body)

@@ -27,6 +27,7 @@ class MetadataFetch:
         self.count = -(-size // METADATA_PIECE)
         self._parts: dict[int, bytes] = {}
         self._next = 0
+        self._seen = 0, float("inf")  # pieces that were here when we last looked, and since when
 
     def wanted(self) -> list[int]:
         """Pieces to ask for now."""
@@ -40,6 +41,14 @@ class MetadataFetch:
         if not 0 <= piece < self._next or len(data) != expected:
             raise ProtocolError("a metadata piece that we did not ask for")
         self._parts[piece] = data
+
+    def stalled(self, now: float, patience: float) -> bool:
+        """No piece has come for so long; asked once a second."""
+        count, since = self._seen
+        if len(self._parts) != count or since > now:
+            self._seen = len(self._parts), now
+            return False
+        return now - since > patience
 
     @property
     def complete(self) -> bool:

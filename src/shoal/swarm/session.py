@@ -22,6 +22,7 @@ from shoal.swarm.torrent import Torrent, wire_hashes
 if TYPE_CHECKING:
     from random import Random
 
+METADATA_PATIENCE = 10.0  # seconds without a piece of it before another peer's turn comes
 LAYERS_AT_ONCE = 8  # hash requests on their way to one peer
 TREES_MAX = 64  # hash trees kept for answering; building one costs a pass over the layer
 
@@ -30,6 +31,8 @@ class Peer(Protocol):
     """A connected peer, as the session needs it."""
 
     def begin(self, now: float) -> None: ...  # the exchange has begun
+
+    def want_metadata(self, size: int) -> None: ...  # its offer is welcome now
 
     def want_layers(self) -> None: ...  # there are piece layers to ask for
 
@@ -63,6 +66,7 @@ class Session:
         self.on_peers: Callable[[], object] = lambda: None
         self._next_key = 1
         self._fetches: dict[int, MetadataFetch] = {}
+        self._offers: dict[int, int] = {}  # who waits to be asked -> the size that it told
         self._layers_todo: deque[HashRequest] = deque()
         self._layers_asked: dict[int, list[HashRequest]] = {}  # by whom
         self._layers_found: dict[bytes, dict[int, bytes]] = {}  # root -> index -> hashes
@@ -91,7 +95,8 @@ class Session:
 
     def leave(self, key: int) -> None:
         self.peers.pop(key, None)
-        self._fetches.pop(key, None)
+        self._offers.pop(key, None)
+        self.metadata_refused(key)
         self._layers_todo.extend(self._layers_asked.pop(key, []))
         if self._layers_todo:
             self._offer_layers()
@@ -107,7 +112,10 @@ class Session:
 
     def metadata_offered(self, key: int, size: int) -> list[int]:
         """A peer has the info dictionary: the pieces of it to ask for."""
-        if self.torrent is not None or key in self._fetches or len(self._fetches) >= FETCHES_MAX:
+        if self.torrent is not None or key in self._fetches:
+            return []
+        if len(self._fetches) >= FETCHES_MAX:
+            self._offers[key] = size
             return []
         self._fetches[key] = MetadataFetch(size)
         return self._fetches[key].wanted()
@@ -123,13 +131,27 @@ class Session:
         self.torrent = Torrent.from_info(fetch.info(self.hash_v1, self.hash_v2))
         self.hash_v1, self.hash_v2 = self.torrent.hash_v1, self.torrent.hash_v2
         self._fetches.clear()
+        self._offers.clear()
         self.on_metadata()
         if not self.torrent.has_v1:
             self._plan_layers(self.torrent)
         return []
 
     def metadata_refused(self, key: int) -> None:
+        """This peer is not waited for any more: the next one's turn."""
         self._fetches.pop(key, None)
+        while self._offers and len(self._fetches) < FETCHES_MAX:
+            other = next(iter(self._offers))
+            size = self._offers.pop(other)
+            if other in self.peers:
+                self.peers[other].want_metadata(size)
+
+    def tick(self, now: float) -> None:
+        """Once a second: who offers metadata and does not send it makes room for others."""
+        for key, fetch in list(self._fetches.items()):
+            if fetch.stalled(now, METADATA_PATIENCE) and self._offers:
+                self._offers[key] = fetch.size
+                self.metadata_refused(key)
 
     # Piece layers
 

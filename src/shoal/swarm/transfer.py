@@ -235,6 +235,7 @@ class Transfer:
             now = loop.time()
             exchange, serving = self.session.exchange, self.session.serving
             pause = TICK
+            self.session.tick(now)
             if exchange is not None and serving is not None:
                 exchange.tick(now)
                 serving.seeding = exchange.complete
