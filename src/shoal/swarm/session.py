@@ -10,6 +10,7 @@ callbacks and does what takes time.
 
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
 from shoal.errors import ProtocolError
@@ -22,7 +23,7 @@ from shoal.swarm.torrent import Torrent, wire_hashes
 if TYPE_CHECKING:
     from random import Random
 
-METADATA_PATIENCE = 10.0  # seconds without a piece of it before another peer's turn comes
+METADATA_PATIENCE = 10.0  # seconds without an answer before another peer's turn comes
 LAYERS_AT_ONCE = 8  # hash requests on their way to one peer
 TREES_MAX = 64  # hash trees kept for answering; building one costs a pass over the layer
 
@@ -70,6 +71,7 @@ class Session:
         self._layers_todo: deque[HashRequest] = deque()
         self._layers_asked: dict[int, list[HashRequest]] = {}  # by whom
         self._layers_found: dict[bytes, dict[int, bytes]] = {}  # root -> index -> hashes
+        self._layers_waits: dict[int, tuple[HashRequest | None, float]] = {}  # oldest, since when
         self._trees: dict[bytes, HashTree | None] = {}
 
     @property
@@ -97,6 +99,7 @@ class Session:
         self.peers.pop(key, None)
         self._offers.pop(key, None)
         self.metadata_refused(key)
+        self._layers_waits.pop(key, None)
         self._layers_todo.extend(self._layers_asked.pop(key, []))
         if self._layers_todo:
             self._offer_layers()
@@ -106,7 +109,10 @@ class Session:
         self.exchange = exchange
         self.serving = serving
         for peer in list(self.peers.values()):
-            peer.begin(now)
+            try:
+                peer.begin(now)  # what it said before is judged only now
+            except ProtocolError as error:
+                peer.close(str(error))
 
     # Metadata
 
@@ -134,7 +140,7 @@ class Session:
         self._offers.clear()
         self.on_metadata()
         if not self.torrent.has_v1:
-            self._plan_layers(self.torrent)
+            self._plan_layers(self.torrent, key)
         return []
 
     def metadata_refused(self, key: int) -> None:
@@ -152,6 +158,8 @@ class Session:
             if fetch.stalled(now, METADATA_PATIENCE) and self._offers:
                 self._offers[key] = fetch.size
                 self.metadata_refused(key)
+        for key, asked in list(self._layers_asked.items()):
+            self._hurry(key, asked, now)
 
     # Piece layers
 
@@ -161,29 +169,31 @@ class Session:
         torrent = self.torrent
         return torrent is not None and (torrent.has_v1 or not torrent.missing_layers())
 
-    def _plan_layers(self, torrent: Torrent) -> None:
+    def _plan_layers(self, torrent: Torrent, giver: int) -> None:
         base = _piece_layer(torrent)
         for file in torrent.missing_layers():
             pieces = -(-file.length // torrent.layout.piece_length)
             self._layers_found[file.root or b""] = {}
             self._layers_todo.extend(layer_requests(file.root or b"", base, pieces))
         if self._layers_todo:
-            self._offer_layers()
+            self._offer_layers(giver)
         else:
             self.on_layers()
 
-    def _offer_layers(self) -> None:
-        for peer in list(self.peers.values()):
-            peer.want_layers()
+    def _offer_layers(self, first: int = 0) -> None:
+        """To all; first to the one who has proven useful."""
+        for key in sorted(self.peers, key=lambda key: key != first):
+            self.peers[key].want_layers()
 
     def next_layers(self, key: int) -> list[HashRequest]:
         """What to ask this peer for."""
         asked = self._layers_asked.setdefault(key, [])
         fresh = []
-        while self._layers_todo and len(asked) < LAYERS_AT_ONCE:
-            request = self._layers_todo.popleft()
-            asked.append(request)
-            fresh.append(request)
+        for request in list(islice(self._layers_todo, 2 * LAYERS_AT_ONCE)):
+            if len(asked) < LAYERS_AT_ONCE and request not in asked:
+                self._layers_todo.remove(request)
+                asked.append(request)
+                fresh.append(request)
         return fresh
 
     def layers_came(self, key: int, request: HashRequest, hashes: list[bytes]) -> None:
@@ -202,6 +212,16 @@ class Session:
             self.torrent = self.torrent.with_layers({request.root: whole})
         if self.ready:
             self.on_layers()
+
+    def _hurry(self, key: int, asked: list[HashRequest], now: float) -> None:
+        """Ask others, too, when a peer does not answer; its answer is still welcome."""
+        first, since = self._layers_waits.get(key, (None, now))
+        if not asked or asked[0] != first:
+            self._layers_waits[key] = (asked[0] if asked else None, now)
+        elif now - since > METADATA_PATIENCE and not self.ready:
+            self._layers_waits[key] = (first, now)
+            self._layers_todo.extend(each for each in asked if each not in self._layers_todo)
+            self._offer_layers()
 
     def layers_refused(self, key: int, request: HashRequest) -> None:
         """Another peer may have them."""

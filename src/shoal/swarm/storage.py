@@ -101,7 +101,7 @@ class Storage:
         if index in self._ready:
             return
         if not self.wanted[index]:
-            await self.disk.make_folder(self.notes)
+            await self._make_notes()
         else:
             path = self._paths[index]
             await self.disk.run(refuse_links, self.folder, path)
@@ -230,7 +230,7 @@ class Storage:
             taken = set(self._slots.values())
             slot = next(number for number in range(len(taken) + 1) if number not in taken)
             self._slots[piece] = slot
-            await self.disk.make_folder(self.notes)
+            await self._make_notes()
         at = slot * self.layout.piece_length + begin
         await self.disk.write(f"{self.notes}/parts", at, [data])
 
@@ -271,10 +271,14 @@ class Storage:
         """Sync what was written, then note it."""
         snapshot = Bitfield(have.size, bytearray(have.bits))
         await self._sync()
-        await self.disk.make_folder(self.notes)
+        await self._make_notes()
         note = Resume(snapshot, await self.look(), list(self.wanted))
         await self.disk.replace(f"{self.notes}/resume", note.encode())
         self._noted = True
+
+    async def _make_notes(self) -> None:
+        await self.disk.run(refuse_links, self.folder, self.notes)
+        await self.disk.make_folder(self.notes)
 
     async def _sync(self) -> None:
         """Contents, then the names of the files; what fails or changes stays to be synced."""
@@ -295,6 +299,8 @@ class Storage:
             await self.save(have)
             return
         await self._sync()
+        if await self.disk.run(os.path.islink, self.notes):
+            return  # somebody else's
         for name in ("resume", "parts", "edges"):
             if await self.disk.stat(f"{self.notes}/{name}"):
                 await self.disk.remove(f"{self.notes}/{name}")
