@@ -32,11 +32,12 @@ interop:
 
 def gate(folder: Path, makefile: str) -> tuple[int, list[str]]:
     (folder / ".ci").mkdir()
-    shutil.copy(ROOT / ".ci/run", folder / ".ci/run")
+    for name in ("run", "gate.py"):
+        shutil.copy(ROOT / ".ci" / name, folder / ".ci" / name)
     (folder / "Makefile").write_text(makefile)
     environment = {name: value for name, value in os.environ.items() if name != tally.VARIABLE}
     done = subprocess.run(
-        [folder / ".ci/run"], capture_output=True, text=True, env=environment, check=False
+        ["bash", folder / ".ci/run"], capture_output=True, text=True, env=environment, check=False
     )
     return done.returncode, done.stdout.splitlines()
 
