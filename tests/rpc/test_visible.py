@@ -75,7 +75,8 @@ def test_a_service_is_visible_all_the_time_with_a_tenth_of_the_datagrams_lost(se
         for host in village.hosts:
             await host.run(village.grapes[host.name].aclose())
 
-    village.world.run(play())
+    with village.world:
+        village.world.run(play())
 
 
 def test_grapes_that_restart_come_back_and_so_does_what_is_announced() -> None:
@@ -108,4 +109,5 @@ def test_grapes_that_restart_come_back_and_so_does_what_is_announced() -> None:
         for host in village.hosts:
             await host.run(village.grapes[host.name].aclose())
 
-    village.world.run(play())
+    with village.world:
+        village.world.run(play())

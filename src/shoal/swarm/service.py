@@ -75,6 +75,7 @@ class Swarm:
         self._peer_id = PEER_ID + rng.randbytes(12)
         self._by_hash: dict[bytes, Session] = {}
         self._wires: dict[PeerSocket, None] = {}
+        self._accepted: dict[PeerSocket, None] = {}  # those who came, oldest first
         self._dialling = 0
         self._buffers = Buffers()
         self._limits = Limits(
@@ -257,6 +258,7 @@ class Swarm:
         wire = self._wire(core)
         if len(self._wires) > self.settings.connections and not self._make_room():
             wire.abort(ClosedError("too many connections"))
+        self._accepted[wire] = None
         if self._tasks is not None:
             self._tasks.create_task(self._until_closed(wire))
         return wire
@@ -264,9 +266,16 @@ class Swarm:
     async def _until_closed(self, wire: PeerSocket) -> None:
         await wire.wait_closed()
         self._wires.pop(wire, None)
+        self._accepted.pop(wire, None)
 
     def _make_room(self) -> bool:
+        """Close the connection that is worth least: of those who have said nothing, the oldest."""
         now = asyncio.get_running_loop().time()
+        for wire in self._accepted:
+            if not wire.ended and not cast("PeerWire", wire.core).peer_id:
+                wire.abort(ClosedError("others need the place more"))
+                self._wires.pop(wire, None)
+                return True
         return any(transfer.make_room(now) for transfer in self.transfers)
 
     def _wire(self, core: PeerWire) -> PeerSocket:
