@@ -177,6 +177,19 @@ def test_we_go_on_after_we_were_killed(source, tmp_path):
     check_same(source, tmp_path / "out" / "multi")
 
 
+def has_left(leech):
+    """Whether libtorrent has closed on us before it was complete.
+
+    It drops a peer that becomes a seed just while it has nothing to ask for, as an
+    "uninteresting upload-only peer", even if the peer's last piece is what it lacks.
+    """
+    try:
+        leech.wait_for(r"^complete", 8)
+    except AssertionError:
+        return True
+    return False
+
+
 def test_we_and_libtorrent_fetch_at_once_and_trade(source, tmp_path):
     path = tmp_path / "x.torrent"
     made_by_libtorrent(source, path, "v1")
@@ -188,15 +201,17 @@ def test_we_and_libtorrent_fetch_at_once_and_trade(source, tmp_path):
             torrent = Torrent.decode(path.read_bytes())
             port = await a.listen(LOCAL)
             ours = await a.download(torrent, str(tmp_path / "ours"), Wish(seed=True))
-            with libtorrent(
-                "run", str(path), str(tmp_path / "theirs"), f"{LOCAL}:{port}", ready=r"port (\d+)"
-            ) as leech:
+            words = ("run", str(path), str(tmp_path / "theirs"), f"{LOCAL}:{port}")
+            with libtorrent(*words, ready=r"port (\d+)") as leech:
                 where = await b.listen(LOCAL)
                 paths = [str(source.parent / file.name) for file in torrent.layout.files]
                 b.seed(torrent, "", paths, up=2_000_000)
                 ours.found([(LOCAL, where)])
                 await ours.done.wait()
-                await asyncio.to_thread(leech.wait_for, r"^complete", 30)
+                left = await asyncio.to_thread(has_left, leech)
+            if left:  # it redials after a minute; started anew it does at once, and goes on
+                with libtorrent(*words, ready=r"port (\d+)") as leech:
+                    await asyncio.to_thread(leech.wait_for, r"^complete", 30)
         await disk.close()
 
     run(main)
