@@ -137,11 +137,7 @@ class Node:
         self.service = self.services.service
         self.call = self.services.call
         self._web = Web()
-        networks = {
-            "mainline": Network(self._open_mainline, self._put_mainline, get_value),
-            "libp2p": Network(self._open_libp2p, self._put_libp2p, libp2p_values.get_value),
-        }
-        self.dht = Networks(choose_networks(networks, self.config.dht))
+        self.dht = Networks(choose_networks(self._networks(), self.config.dht))
         self.swarm = Contents(self._make_swarm, self.disk, self._local)
         self.share = self.swarm.share
         self.get = self.swarm.get
@@ -227,6 +223,12 @@ class Node:
     def _local(self) -> str:
         """The address at which the services with sockets of their own listen."""
         return "127.0.0.1" if self.config.loopback_only else "0.0.0.0"
+
+    def _networks(self) -> dict[str, Network]:
+        return {
+            "mainline": Network(self._open_mainline, self._put_mainline, get_value),
+            "libp2p": Network(self._open_libp2p, self._put_libp2p, libp2p_values.get_value),
+        }
 
     @asynccontextmanager
     async def _open_mainline(self) -> AsyncIterator[Dht]:

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
+import pytest
+
 
 @contextmanager
 def running(home: Path, *flags: str) -> Iterator[dict[str, Any]]:
@@ -34,6 +36,7 @@ def ask(url: str, kind: str, data: Any) -> Any:
         return json.loads(reply.read())
 
 
+@pytest.mark.slow
 def test_two_of_them_share_what_they_are_told(tmp_path: Path) -> None:
     flags = ["--dpa", "60000", "--dc", "32", "--dht_maxTables", "10", "--dnl", "1000"]
     with running(tmp_path, *flags) as one:
@@ -42,6 +45,7 @@ def test_two_of_them_share_what_they_are_told(tmp_path: Path) -> None:
             assert ask(two["url"], "lookup", "svc") == ["127.0.0.1:1337"]
 
 
+@pytest.mark.slow
 def test_it_refuses_what_it_cannot_do(tmp_path: Path) -> None:
     environ = {**os.environ, "SHOAL_HOME": str(tmp_path), "SHOAL_PROFILE": "local"}
     for flags, words in (

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 DOUBLE = """
 import json, sys
 for line in sys.stdin:
@@ -47,6 +49,7 @@ def shoal(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_a_program_is_called_by_peers_and_through_a_grape(tmp_path: Path) -> None:
     program = ["--", sys.executable, "-c", DOUBLE]
     with running(tmp_path, "grape", "--dp", "0", "--aph", "0") as grape:
@@ -63,6 +66,7 @@ def test_a_program_is_called_by_peers_and_through_a_grape(tmp_path: Path) -> Non
             assert shoal(tmp_path, "call", "double", "4", "--peer", address).stdout == "8\n"
 
 
+@pytest.mark.slow
 def test_mistakes_are_told(tmp_path: Path) -> None:
     for arguments, words, code in (
         (["call", "x", "{"], "no JSON", 2),

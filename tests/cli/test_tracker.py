@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.request import urlopen
 
+import pytest
+
 from shoal.discovery.tracker import Announce, Answer, announce_url, read_answer
 
 
@@ -34,6 +36,7 @@ def ask(url: str, announce: Announce) -> Answer:
         return read_answer(reply.read())
 
 
+@pytest.mark.slow
 def test_it_remembers_its_peers_over_a_restart(tmp_path: Path) -> None:
     one = Announce(b"h" * 20, b"1" * 20, 7001, left=1)
     with running(tmp_path) as url:
@@ -43,6 +46,7 @@ def test_it_remembers_its_peers_over_a_restart(tmp_path: Path) -> None:
         assert ask(url, two).peers == [("127.0.0.1", 7001)]
 
 
+@pytest.mark.slow
 def test_it_refuses_what_it_cannot_do(tmp_path: Path) -> None:
     environ = {**os.environ, "SHOAL_HOME": str(tmp_path), "SHOAL_PROFILE": "local"}
     command = [sys.executable, "-m", "shoal", "tracker"]

@@ -32,6 +32,7 @@ NAMES = {  # code -> its name in the multicodec table
 }
 
 
+@pytest.mark.slow
 @given(value=VALUES)
 def test_bencoding_is_that_of_bencode2_and_bencode_py(value: bencode.Value) -> None:
     data = bencode.encode(value)
@@ -39,6 +40,7 @@ def test_bencoding_is_that_of_bencode2_and_bencode_py(value: bencode.Value) -> N
     assert bencode.decode(data) == bencode2.bdecode(data) == bencodepy.decode(data)
 
 
+@pytest.mark.slow
 @given(value=VALUES, at=st.integers(0, 10_000), byte=st.binary(min_size=1, max_size=1))
 def test_what_we_read_after_a_change_bencode2_reads_alike(
     value: bencode.Value, at: int, byte: bytes
@@ -181,6 +183,7 @@ def test_packed_numbers_are_read(message: Outer) -> None:
     assert Outer.decode(packed) == message
 
 
+@pytest.mark.slow
 @given(first=OUTERS, second=OUTERS)
 def test_messages_merge_as_in_googles_library(first: Outer, second: Outer) -> None:
     theirs = GOOGLE.FromString(first.encode())

@@ -100,6 +100,7 @@ def test_a_second_form_of_a_value_is_only_read_leniently(data: bytes, value: obj
     assert bencode.decode(data, lenient=True) == value
 
 
+@pytest.mark.slow
 @given(value=VALUES)
 def test_a_value_that_is_cut_short_is_refused(value: bencode.Value) -> None:
     data = bencode.encode(value)

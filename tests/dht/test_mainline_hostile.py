@@ -3,6 +3,7 @@
 import random
 from hashlib import sha1
 
+import pytest
 from hypothesis import given, settings, strategies as st
 from tests.dht.mainline_world import ASKER, TARGET, Wires, ask, neighbour, network, query
 
@@ -57,6 +58,7 @@ def test_random_bytes_stop_nobody(data: bytes) -> None:
     assert ask(core, query(b"ping"))
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(
     method=st.sampled_from(METHODS),
@@ -72,6 +74,7 @@ def test_arguments_of_any_kind_stop_nobody(
     assert ask(core, query(b"ping"))
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(
     verb=st.sampled_from([Verb.PING, Verb.FIND_NODE, Verb.GET_PROVIDERS, Verb.GET_VALUE]),

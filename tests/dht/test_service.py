@@ -121,6 +121,7 @@ def test_a_node_is_found_by_its_id() -> None:
     simulate(scenario)
 
 
+@pytest.mark.slow
 def test_values_outlive_those_who_keep_them_because_they_are_put_anew() -> None:
     async def scenario(net: Net) -> None:
         item = make_immutable(b"lasting")

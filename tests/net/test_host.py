@@ -156,6 +156,7 @@ def test_a_handler_that_fails_resets_its_stream_only() -> None:
     run(case)
 
 
+@pytest.mark.slow
 def test_simultaneous_dials_become_one_connection() -> None:
     async def case(a: Host, b: Host) -> None:
         await a.listen("/ip4/127.0.0.1/tcp/0")

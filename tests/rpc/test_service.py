@@ -87,6 +87,7 @@ def test_a_slow_service_times_out_exactly(over: str) -> None:
     run(test, "sim")
 
 
+@pytest.mark.slow
 def test_calls_on_a_connection_that_closes_fail_at_once() -> None:
     async def test(names: Names) -> None:
         server = serve(names)
@@ -102,6 +103,7 @@ def test_calls_on_a_connection_that_closes_fail_at_once() -> None:
     run(test)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("over", ["ws", "http"])
 def test_when_one_of_two_servers_has_gone_no_call_fails(over: str) -> None:
     async def test(names: Names) -> None:

@@ -50,6 +50,7 @@ class Village:
         return found, total
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_a_service_is_visible_all_the_time_with_a_tenth_of_the_datagrams_lost(seed: int) -> None:
     village = Village(seed)
