@@ -303,6 +303,7 @@ class Node:
             self.disk,
             self.rng,
             settings=self.config.of(SwarmSettings),
+            limits=self.host.limits,
             makers=[trackers, mainline],
             allows=self.config.allows,
         )

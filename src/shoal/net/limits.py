@@ -149,13 +149,22 @@ class Limits:
     @property
     def full(self) -> bool:
         """No room for one more inbound connection, from wherever."""
-        return self.node.used["inbound"] >= self.node.limits["inbound"]
+        return self.node.used["inbound"] >= self.node.limits["inbound"] or not self.room
+
+    @property
+    def room(self) -> int:
+        """How many more connections there may be."""
+        return self.node.limits["connections"] - self.node.used["connections"]
 
     def release_pipe(self, scope: Scope) -> None:
         scope.give("inbound")
         network = scope.parents[0]
         if not network.used["inbound"]:
             self._prefixes.pop(network.name, None)
+
+    def wire(self, host: str, now: float, *, inbound: bool) -> "Place":
+        """A place for a connection without a muxer, as BitTorrent's; or LimitError."""
+        return Place(self, host, now, inbound=inbound)
 
     def _check_rate(self, prefix: str, now: float) -> None:
         limits = self.settings
@@ -192,6 +201,37 @@ class Limits:
             limit = self.settings.streams_per_protocol
             self._protocols[name] = Scope(f"protocol {name}", streams=limit)
         return self._protocols[name]
+
+
+class Place:
+    """What a connection without a muxer takes: one of the node's, and a stranger's if it came."""
+
+    def __init__(self, limits: Limits, host: str, now: float, *, inbound: bool) -> None:
+        self._limits = limits
+        self._pipe = limits.pipe(host, now) if inbound else None
+        self._unproved = inbound
+        self._held = False
+        try:
+            limits.node.take("connections")
+        except LimitError:
+            self.leave()
+            raise
+        self._held = True
+
+    def proved(self) -> None:
+        """The handshake is done: somebody else may begin one.  Safe twice, as `leave` is."""
+        if self._unproved and self._pipe is not None:
+            self._pipe.give("handshakes")
+        self._unproved = False
+
+    def leave(self) -> None:
+        self.proved()
+        if self._pipe is not None:
+            self._limits.release_pipe(self._pipe)
+            self._pipe = None
+        if self._held:
+            self._limits.node.give("connections")
+            self._held = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,14 @@ connections within its bounds.
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, cast
 
 from shoal.disk import Disk
-from shoal.errors import ClosedError, UsageError
+from shoal.errors import ClosedError, LimitError, UsageError
 from shoal.net.buffers import Buffers
+from shoal.net.limits import Limits, Place
 from shoal.net.wire import Wire, WireSettings
 from shoal.swarm.bittorrent import PeerWire
 from shoal.swarm.candidates import Address
@@ -28,7 +30,7 @@ from shoal.swarm.rate import Bucket
 from shoal.swarm.session import Session
 from shoal.swarm.settings import SwarmSettings
 from shoal.swarm.torrent import Torrent
-from shoal.swarm.transfer import Limits, Source, Transfer
+from shoal.swarm.transfer import Budgets, Source, Transfer
 
 if TYPE_CHECKING:
     from random import Random
@@ -43,14 +45,35 @@ SourceMaker = Callable[[Transfer], Source | None]  # asked for every new transfe
 
 
 class PeerSocket(Wire):
-    """A wire whose core learns the peer's address when the connection stands."""
+    """A wire whose core learns the peer's address when the connection stands.
+
+    It keeps its place among the node's connections until it ends.
+    """
+
+    admit: Callable[[str], Place | None] | None = None  # of one that came: asked when it stands
+    place: Place | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         peer = transport.get_extra_info("peername")
         core = cast("PeerWire", self.core)
         if peer and not core.address:
             core.address = peer[0]
+        if peer and self.admit is not None and not self.ended:
+            try:
+                self.place = self.admit(peer[0])
+            except LimitError as error:
+                self.abort(error)
         super().connection_made(transport)
+
+    def ready(self) -> None:
+        super().ready()
+        if self.place is not None:
+            self.place.proved()
+
+    def _finish(self, error: Exception | None) -> None:
+        if self.place is not None:
+            self.place.leave()
+        super()._finish(error)
 
 
 class Swarm:
@@ -62,6 +85,7 @@ class Swarm:
         rng: "Random",
         *,
         settings: SwarmSettings | None = None,
+        limits: Limits | None = None,
         makers: Iterable[SourceMaker] = (),
         allows: Callable[[str], bool] = lambda host: True,
     ) -> None:
@@ -78,7 +102,8 @@ class Swarm:
         self._accepted: dict[PeerSocket, None] = {}  # those who came, oldest first
         self._dialling = 0
         self._buffers = Buffers()
-        self._limits = Limits(
+        self._limits = limits  # of the node, whose connections ours are too
+        self._budgets = Budgets(
             Bucket(self.settings.down or None, 0.0), Bucket(self.settings.up or None, 0.0)
         )
         self._server: asyncio.Server | None = None
@@ -141,7 +166,7 @@ class Swarm:
         session = self._session(what.hash_v1, what.hash_v2, torrent)
         transfer = Transfer(
             session, self.disk, folder, self.rng, self,
-            wish=wish, limits=self._limits, name=what.name, trackers=trackers,
+            wish=wish, budgets=self._budgets, name=what.name, trackers=trackers,
         )  # fmt: skip
         self._start(transfer)
         transfer.found(address for address in (*peers, *named) if self._allows(address[0]))
@@ -165,7 +190,7 @@ class Swarm:
         session = self._session(torrent.hash_v1, torrent.hash_v2, torrent)
         transfer = Transfer(
             session, self.disk, folder, self.rng, self,
-            wish=Wish(seed=True, up=up), limits=self._limits, paths=paths,
+            wish=Wish(seed=True, up=up), budgets=self._budgets, paths=paths,
             trackers=torrent.trackers,
         )  # fmt: skip
         self._start(transfer)
@@ -228,6 +253,8 @@ class Swarm:
 
     def room(self) -> int:
         free = self.settings.connections - len(self._wires) - self._dialling
+        if self._limits is not None:
+            free = min(free, self._limits.room - self._dialling)
         return max(0, min(free, self.settings.dialling - self._dialling))
 
     def dial(self, transfer: Transfer, address: Address) -> None:
@@ -241,9 +268,12 @@ class Swarm:
         core = PeerWire(self._find, address[0], session=session, info_hash=session.hashes[0])
         wire = self._wire(core)
         try:
+            if self._limits is not None:
+                wire.place = self._limits.wire(address[0], loop.time(), inbound=False)
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 await loop.create_connection(lambda: wire, address[0], address[1])
-        except (OSError, TimeoutError):
+        except (OSError, TimeoutError, LimitError) as error:
+            wire.abort(ClosedError(str(error)))
             self._wires.pop(wire, None)
             transfer.candidates.ended(address, loop.time(), useful=False)
             return
@@ -258,21 +288,35 @@ class Swarm:
         wire = self._wire(core)
         if len(self._wires) > self.settings.connections and not self._make_room():
             wire.abort(ClosedError("too many connections"))
+        wire.admit = partial(self._admit, wire)
         self._accepted[wire] = None
         if self._tasks is not None:
             self._tasks.create_task(self._until_closed(wire))
         return wire
+
+    def _admit(self, wire: PeerSocket, host: str) -> Place | None:
+        """A place among the node's connections; if that is full, somebody's of ours."""
+        limits, now = self._limits, asyncio.get_running_loop().time()
+        if limits is None:
+            return None
+        try:
+            return limits.wire(host, now, inbound=True)
+        except LimitError:
+            if not ((limits.crowded or limits.full) and self._make_room(wire)):
+                raise
+            return limits.wire(host, now, inbound=True)
 
     async def _until_closed(self, wire: PeerSocket) -> None:
         await wire.wait_closed()
         self._wires.pop(wire, None)
         self._accepted.pop(wire, None)
 
-    def _make_room(self) -> bool:
+    def _make_room(self, newcomer: PeerSocket | None = None) -> bool:
         """Close the connection that is worth least: of those who have said nothing, the oldest."""
         now = asyncio.get_running_loop().time()
         for wire in self._accepted:
-            if not wire.ended and not cast("PeerWire", wire.core).peer_id:
+            silent = not wire.ended and not cast("PeerWire", wire.core).peer_id
+            if silent and wire is not newcomer:
                 wire.abort(ClosedError("others need the place more"))
                 self._wires.pop(wire, None)
                 return True

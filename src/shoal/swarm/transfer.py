@@ -54,7 +54,7 @@ class Source(Protocol):
 
 
 @dataclass
-class Limits:
+class Budgets:
     """The node's own budgets, above those of each content."""
 
     down: Bucket = field(default_factory=lambda: Bucket(None, 0.0))
@@ -73,7 +73,7 @@ class Transfer:
         dialler: Dialler,
         *,
         wish: Wish | None = None,
-        limits: Limits | None = None,
+        budgets: Budgets | None = None,
         paths: Sequence[str] | None = None,
         name: str = "",
         trackers: Sequence[Sequence[str]] = (),
@@ -92,7 +92,7 @@ class Transfer:
         self._name = name
         self._rng = rng
         self._dialler = dialler
-        self._limits = limits or Limits()
+        self._budgets = budgets or Budgets()
         self._paths = paths
         self._known_good = paths is not None  # just hashed: nothing to check
         self._checked = (0, 0)
@@ -191,11 +191,11 @@ class Transfer:
         now = asyncio.get_running_loop().time()
         wish = self.wish
         order = Order.SEQUENTIAL if wish.sequential else Order.RAREST
-        down = Budget([Bucket(wish.down, now), self._limits.down])
+        down = Budget([Bucket(wish.down, now), self._budgets.down])
         exchange = Exchange(
             torrent.layout, self._rng, now, have=have, order=order, memory=wish.memory, budget=down
         )
-        up = Budget([Bucket(wish.up, now), self._limits.up])
+        up = Budget([Bucket(wish.up, now), self._budgets.up])
         serving = Serving(torrent.layout, have, exchange.remotes, self._rng, now, budget=up)
         self.keeper = Keeper(self.disk, self.storage, exchange, serving)
         if self._priorities is not None:
