@@ -5,6 +5,7 @@ import random
 import pytest
 
 from shoal.errors import ProtocolError
+from shoal.swarm.blame import LEFT_MAX
 from shoal.swarm.exchange import UNASKED_MAX, Exchange
 from shoal.swarm.layout import File, Layout
 from shoal.swarm.pieces import BLOCK, Bitfield
@@ -66,7 +67,7 @@ def test_requests_fill_the_pipeline_and_grow_with_it():
     exchange.unchoked(remote, 0.0)
     assert len(remote.asked) == ASKED_FIRST
     answer(exchange, remote)
-    exchange.fill(remote, 1.0)
+    exchange.requests.fill(remote, 1.0)
     assert len(remote.asked) == 2 * ASKED_FIRST
 
 
@@ -81,7 +82,7 @@ def test_the_peers_own_limit_on_requests_is_kept():
 def test_a_choked_peer_is_asked_only_for_allowed_pieces():
     exchange = make()
     remote = join(exchange)
-    exchange.fill(remote, 0.0)
+    exchange.requests.fill(remote, 0.0)
     assert remote.link.asked == []
     exchange.allowed(remote, 3, 0.0)
     assert {piece for piece, _, _ in remote.link.asked} == {3}
@@ -198,6 +199,35 @@ def test_of_several_senders_the_one_whose_block_was_wrong_is_found():
     assert list(exchange.banned) == [b.address]
 
 
+def test_who_sent_bad_data_and_left_is_banned_when_it_returns():
+    exchange = make(1)
+    a, b, c = join(exchange), join(exchange), join(exchange)
+    a.queue = b.queue = 2
+    exchange.unchoked(a, 0.0)
+    exchange.unchoked(b, 0.0)
+    answer(exchange, a)
+    answer(exchange, b)
+    exchange.leave(b)
+    exchange.failed(0, [b"1", b"2", b"bad", b"4"], 1.0)
+    exchange.unchoked(c, 1.0)
+    answer(exchange, c)
+    exchange.proven(0, 2.0, [b"1", b"2", b"3", b"4"])
+    assert exchange.banned == {b.address: "it sent bad data"}
+    with pytest.raises(ProtocolError, match="banned"):
+        exchange.join(FakeLink(), b.address, 3.0)
+
+
+def test_who_left_is_not_remembered_for_ever():
+    exchange = make(LEFT_MAX + 8)
+    for number in range(LEFT_MAX + 5):
+        remote = exchange.join(FakeLink(), f"10.1.{number >> 8}.{number & 255}", 0.0)
+        exchange.has_pieces(remote, Bitfield.full(exchange.layout.count))
+        exchange.unchoked(remote, 0.0)
+        answer(exchange, remote, 1)
+        exchange.leave(remote)
+    assert len(exchange._left) == LEFT_MAX
+
+
 def test_a_peer_that_stops_sending_is_asked_around():
     exchange = make(1)
     a, b = join(exchange), join(exchange)
@@ -207,7 +237,7 @@ def test_a_peer_that_stops_sending_is_asked_around():
     assert a.window() == 1
     exchange.unchoked(b, SNUB_FIRST + 1)
     answer(exchange, b)
-    exchange.fill(b, SNUB_FIRST + 2)  # idle again: now also what was asked of the other
+    exchange.requests.fill(b, SNUB_FIRST + 2)  # idle again: now also what was asked of the other
     answer(exchange, b)
     assert len(exchange.finished) == 1
 
@@ -220,7 +250,7 @@ def test_memory_for_pieces_is_bounded():
     assert len(remote.asked) == 40
     assert exchange.partials.used == 10 * PIECE
     answer(exchange, remote)
-    exchange.fill(remote, 1.0)
+    exchange.requests.fill(remote, 1.0)
     assert not remote.asked  # all of it waits to be proven
     exchange.proven(exchange.finished[0].piece, 1.0)
     assert len(remote.asked) == 4
@@ -286,7 +316,7 @@ def test_pieces_nobody_wants_are_not_fetched():
     assert exchange.complete
     assert not exchange.seeding
     exchange.prioritize([4, 4, 0, 0])
-    exchange.fill(remote, 2.0)
+    exchange.requests.fill(remote, 2.0)
     assert {piece for piece, _, _ in remote.link.asked} == {0}
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from shoal.errors import ProtocolError
-from shoal.swarm.pieces import BLOCK, Bitfield, Blame, Partial
+from shoal.swarm.pieces import BLOCK, Bitfield, Partial
 
 
 def test_a_bitfield_is_most_significant_bit_first():
@@ -62,9 +62,3 @@ def test_a_block_that_was_given_up_may_still_arrive():
     partial.release(0, 1)
     assert partial.arrived(0, 1) == []
     assert partial.take(2, 9) == [1]
-
-
-def test_whose_block_differs_from_the_good_one_is_guilty():
-    blame = Blame([1, 2, 1, 3], [b"a", b"b", b"c", b"d"])
-    assert blame.suspects == [1, 2, 3]
-    assert blame.guilty([b"a", b"x", b"c", b"d"]) == [2]

@@ -170,7 +170,7 @@ class PeerWire:
         """What follows from what came: more requests, blocks to send."""
         remote = self.remote
         if remote is not None and not self.over:
-            self._exchange.fill(remote, now)
+            self._exchange.requests.fill(remote, now)
             if remote.uploads and not self._paused:
                 self._serve(remote, now)
         if self.out:

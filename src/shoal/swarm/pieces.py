@@ -149,29 +149,6 @@ class Partial:
         return self.senders[block] is not None
 
 
-class Blame:
-    """What is remembered of a piece that failed its hash, until a good copy tells who lied."""
-
-    __slots__ = ("hashes", "senders")
-
-    def __init__(self, senders: list[int | None], hashes: list[bytes]) -> None:
-        self.senders = senders
-        self.hashes = hashes  # of each bad block
-
-    @property
-    def suspects(self) -> list[int]:
-        return list(dict.fromkeys(sender for sender in self.senders if sender is not None))
-
-    def guilty(self, good: list[bytes]) -> list[int]:
-        """Who sent blocks that differ from the good ones."""
-        found = [
-            sender
-            for sender, bad, fine in zip(self.senders, self.hashes, good, strict=True)
-            if sender is not None and bad != fine
-        ]
-        return list(dict.fromkeys(found))
-
-
 PIECE_MEMORY = 64 << 20  # bytes of pieces on their way; larger pieces wait in the part file
 SPILL_SHARE = 4  # a piece of more than this part of the memory goes through the part file
 SPARE_BUFFERS = 16  # piece buffers kept for the next pieces: new memory costs page faults

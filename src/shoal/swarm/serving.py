@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from shoal.swarm.blame import STRIKES_MAX
 from shoal.swarm.choker import Candidate, Choker
 from shoal.swarm.layout import Layout
 from shoal.swarm.pieces import Bitfield
@@ -28,7 +29,6 @@ CACHE = 32 << 20  # bytes of chunks kept
 QUEUE_MAX = 2000  # requests of one peer that may wait; libtorrent asks up to this many
 REQUEST_MAX = 128 * 1024  # bytes of one request: what old clients take
 AHEAD = 64  # requests looked ahead for chunks to read
-STRIKES_MAX = 3  # bad pieces that a peer had part in before it is served last
 NEWCOMER_AGE = 45.0  # seconds: a peer that came later than this is new to the choker
 MEASURE_INTERVAL = 1.0  # seconds between looks at the rates
 
