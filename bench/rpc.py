@@ -5,7 +5,8 @@ HTTP too, with a lower p99; between nodes, encrypted, more than over WebSocket; 
 Grape answers twice the lookups and takes as many announces, in less memory.
 
 Server and caller are processes of their own on loopback, both on uvloop; 32-byte
-echo, 1 and 64 in flight.  The load for Grapes is the same program for both.
+echo, 1 and 64 in flight.  Grapes get their load from bench/load.py, the same for
+both.
 """
 
 import asyncio
@@ -23,10 +24,8 @@ from bench.table import claim, show
 from tests.interop.children import Child, free_port
 from tests.interop.programs import node as node_command
 
-from shoal.net.web import Web
 from shoal.node import Node
 from shoal.rpc.client import RpcClient
-from shoal.rpc.grape_server import GrapeServer
 from shoal.rpc.link import Link
 from shoal.rpc.server import RpcServer
 
@@ -38,7 +37,7 @@ COUNTS = {
     "ws": {1: 8000, 64: 40_000},
     "native": {1: 8000, 64: 40_000},
 }
-GRAPE_CALLS = 6000
+GRAPE_CALLS = 10_000
 GRAPE_FLIGHT = 64
 
 Figures = tuple[float, float]  # calls a second, p99 in milliseconds
@@ -96,14 +95,18 @@ async def call_ours(kind: str, grape: str, address: str, flight: int) -> None:
     print(f"answer {json.dumps(figures)}", flush=True)
 
 
-async def run_grape(*bootstrap: str) -> None:
-    async with GrapeServer(host=LOCAL, bootstrap=bootstrap) as grape:
-        print(f"grape ready {grape.dht_port} {grape.api_port}", flush=True)
-        await asyncio.Future()
-
-
 def ours(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "bench.rpc", *arguments]
+
+
+@contextmanager
+def our_grape(*bootstrap: str) -> Iterator[tuple[Child, str, str]]:
+    """Its process, URL and UDP port."""
+    command = [sys.executable, "-m", "shoal", "grape", "--bind", LOCAL, "--dp", "0", "--aph", "0"]
+    ready = r"grape ready: (\S+), DHT on UDP port (\d+)"
+    with Child([*command, "--bn", ",".join(bootstrap)], ready=ready) as child:
+        assert child.match
+        yield child, child.match[1], child.match[2]
 
 
 def figures_of(command: list[str], environment: dict[str, str] | None = None) -> Figures:
@@ -139,11 +142,8 @@ def compare_calls(grape: str) -> dict[tuple[str, str, int], Figures]:
 def grapes(kind: str) -> Iterator[tuple[Child, str]]:
     """Two that know each other; the first one's process and URL."""
     if kind == "shoal":
-        with Child(ours("grape"), ready=r"grape ready (\d+) (\d+)") as one:
-            assert one.match
-            port = one.match[1]
-            with Child(ours("grape", f"{LOCAL}:{port}"), ready="grape ready"):
-                yield one, f"http://{LOCAL}:{one.match[2]}"
+        with our_grape() as (one, url, port), our_grape(f"{LOCAL}:{port}"):
+            yield one, url
         return
     ports = [str(free_port()) for _ in range(4)]
     script = node_command("grenache/grape.cjs")
@@ -166,36 +166,21 @@ def compare_grapes() -> dict[str, tuple[float, float, float]]:
     for kind in ("shoal", "node"):
         with grapes(kind) as (child, url):
             idle = memory_of(child)
-            rates = [
-                json.loads(subprocess.check_output(ours("load", what, url), timeout=60))
-                for what in ("lookup", "announce")
-            ]
+            rates = [load_grape(what, url) for what in ("lookup", "announce")]
             found[kind] = (rates[0], rates[1], idle)
     return found
 
 
-async def load_grape(what: str, url: str) -> None:
-    web = Web()
-    number = 0
-
-    async def call() -> None:
-        nonlocal number
-        number += 1
-        data: Any = f"bench:{number}" if what == "lookup" else [f"bench:{number}", 1337]
-        status, body = await web.post(
-            f"{url}/{what}", json.dumps({"rid": "r", "data": data}).encode()
-        )
-        assert status == 200, body
-
-    rate, _ = await measure(call, GRAPE_CALLS, GRAPE_FLIGHT)
-    await web.aclose()
-    print(rate)
+def load_grape(what: str, url: str) -> float:
+    """Requests a second; the names are others in each, as a Grape remembers whom it asked."""
+    program = [sys.executable, "-m", "bench.load", what, url, str(GRAPE_CALLS), str(GRAPE_FLIGHT)]
+    rate: float = json.loads(subprocess.check_output(program, timeout=60))[0]
+    return rate
 
 
 def main() -> int:
-    with Child(ours("grape"), ready=r"grape ready (\d+) (\d+)") as grape:
-        assert grape.match
-        calls = compare_calls(f"http://{LOCAL}:{grape.match[2]}")
+    with our_grape() as (_, url, _):
+        calls = compare_calls(url)
     rows = []
     for kind in ("ws", "http", "native"):
         for flight in FLIGHTS:
@@ -231,10 +216,6 @@ def play(role: str, *arguments: str) -> None:
     elif role == "call":
         kind, grape, address, flight = arguments
         uvloop.run(call_ours(kind, grape, address, int(flight)))
-    elif role == "grape":
-        uvloop.run(run_grape(*arguments))
-    elif role == "load":
-        uvloop.run(load_grape(*arguments))
 
 
 if __name__ == "__main__":
