@@ -222,7 +222,10 @@ class Node:
     @property
     def _local(self) -> str:
         """The address at which the services with sockets of their own listen."""
-        return "127.0.0.1" if self.config.loopback_only else "0.0.0.0"
+        host = self.config.of(SwarmSettings).host
+        if host and not self.config.allows(host):
+            raise ConfigError(f"profile local listens on loopback only, not on {host}")
+        return host or ("127.0.0.1" if self.config.loopback_only else "0.0.0.0")
 
     def _networks(self) -> dict[str, Network]:
         return {

@@ -37,7 +37,7 @@ COMMANDS = {  # name -> the module that holds it, and what it does
     "serve": ("shoal.cli.rpc", "offer a program as a named service"),
     "services": ("shoal.cli.rpc", "list the services that peers offer"),
     "share": ("shoal.cli.files", "serve files and folders to whoever has the link"),
-    "torrent": ("shoal.cli.files", "show, make or check torrent files"),
+    "torrent": ("shoal.cli.torrent", "show, make or check torrent files"),
     "tracker": ("shoal.cli.tracker", "run a BitTorrent tracker, over HTTP and UDP"),
     "up": ("shoal.cli.node", "run a node"),
 }

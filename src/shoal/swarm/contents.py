@@ -67,13 +67,18 @@ class Contents:
             await asyncio.gather(self._running, return_exceptions=True)
 
     async def share(
-        self, path: str, recipe: Recipe | None = None, *, up: float | None = None
+        self,
+        path: str,
+        recipe: Recipe | None = None,
+        progress: Callable[[int, int], None] | None = None,
+        *,
+        up: float | None = None,
     ) -> Transfer:
         """Make a torrent of a file or folder and serve it for as long as the node lives.
 
         `up` bounds what it may take of the upload, in bytes a second.
         """
-        return await (await self.open()).share(path, recipe, up=up)
+        return await (await self.open()).share(path, recipe, progress, up=up)
 
     async def begin(
         self,

@@ -12,6 +12,7 @@ class SwarmSettings:
 
     section: ClassVar[str] = "swarm"
     port: int = setting(0, "port for peers; 0 is any free one", least=0, most=65535)
+    host: str = setting("", "local address for peers and the mainline DHT; else all of them")
     connections: int = setting(200, "peers at the same time", least=1, most=10_000)
     dialling: int = setting(30, "addresses dialled at the same time", least=1, most=1000)
     per_host: int = setting(64, "connections from one address", least=1, most=10_000)

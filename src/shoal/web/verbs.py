@@ -1,0 +1,25 @@
+"""What can be asked of a node: one table, whoever asks.
+
+A verb has a name, the struct of its arguments and an async generator of the
+events that it gives.  The command runs it in a node of its own or sends it to
+the daemon; the HTTP API serves the same table, and --json prints its events.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any, NamedTuple
+
+from shoal.web import verbs_swarm as swarm
+
+
+class Verb(NamedTuple):
+    """One row of the table."""
+
+    takes: type[Any]  # its docstring says what the verb does
+    gives: tuple[type[Any], ...]
+    run: Callable[..., AsyncIterator[Any]]  # (node, arguments)
+
+
+VERBS: dict[str, Verb] = {
+    "get": Verb(swarm.Get, (swarm.Moving, swarm.Complete), swarm.get),
+    "share": Verb(swarm.Share, (swarm.Hashing, swarm.Shared), swarm.share),
+}

@@ -1,0 +1,184 @@
+"""Verbs on contents: get, share."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Any
+
+from msgspec import UNSET, Struct, UnsetType
+
+from shoal.errors import NotFoundError, ShoalError, UnreachableError, UsageError
+from shoal.node import Node
+from shoal.swarm.candidates import Address
+from shoal.swarm.magnet import Magnet, host_and_port
+from shoal.swarm.make import Recipe
+from shoal.swarm.progress import Progress, Wish
+from shoal.swarm.torrent import Torrent
+from shoal.swarm.transfer import Transfer
+
+SHOW_EVERY = 0.5  # seconds between two lines of progress
+
+
+class Get(Struct, kw_only=True, forbid_unknown_fields=True):
+    """Fetch a content into a folder; it goes on where it stopped."""
+
+    link: str = ""
+    metainfo: bytes = b""  # what a .torrent file holds, instead of a link
+    output: str = "."
+    select: list[str] = []
+    sequential: bool = False
+    down: float | None = None
+    up: float | None = None
+    seed: bool = False
+    recheck: bool = False
+    peers: list[str] = []
+    timeout: float | None = None
+
+
+class Share(Struct, kw_only=True, forbid_unknown_fields=True):
+    """Serve a file or folder to whoever has the link."""
+
+    path: str
+    version: str = "hybrid"
+    piece_length: int | None = None
+    trackers: list[str] = []
+    up: float | None = None
+    peers: list[str] = []
+
+
+class Moving(Struct, kw_only=True, tag_field="event", tag="progress"):
+    """How far a transfer is; rates in bytes a second."""
+
+    state: str
+    name: str
+    done: int
+    total: int
+    down: int
+    up: int
+    peers: int
+    seeds: int
+    pieces: int
+    pieces_total: int
+    received: int
+    sent: int
+    wasted: int
+    problem: str
+    waiting: str
+
+
+class Complete(Moving, kw_only=True, tag="complete"):
+    """Everything that is wanted is here, and proven."""
+
+    seconds: float
+    folder: str
+    v1: str | UnsetType = UNSET
+    v2: str | UnsetType = UNSET
+
+
+class Hashing(Struct, kw_only=True, tag_field="event", tag="hashing"):
+    """How far the torrent of a share is made."""
+
+    path: str
+    done: int
+    total: int
+
+
+class Shared(Struct, kw_only=True, tag_field="event", tag="shared"):
+    """A content is served now."""
+
+    port: int
+    name: str
+    magnet: str
+    metainfo: bytes
+    v1: str | UnsetType = UNSET
+    v2: str | UnsetType = UNSET
+
+
+async def get(node: Node, given: Get) -> AsyncIterator[Moving | Complete]:
+    wish = Wish(
+        select=given.select, sequential=given.sequential, down=given.down, up=given.up,
+        seed=given.seed, recheck=given.recheck,
+    )  # fmt: skip
+    what = Torrent.decode(given.metainfo) if given.metainfo else parse_link(given.link)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    transfer = await node.swarm.begin(what, given.output, wish, peers=addresses(given.peers))
+    report = transfer.progress()
+    async for report in patiently(transfer, given.timeout):
+        yield Moving(**record_of(report))
+    seconds = round(loop.time() - began, 3)
+    names = hashes_of(transfer.torrent)
+    yield Complete(**record_of(report), seconds=seconds, folder=transfer.folder, **names)
+
+
+def parse_link(text: str) -> Magnet:
+    try:
+        return Magnet.parse(text)
+    except ShoalError as error:
+        raise UsageError(f"{text[:80]} is no file and no link: {error}") from None
+
+
+async def patiently(transfer: Transfer, patience: float | None) -> AsyncIterator[Progress]:
+    """Reports until it is complete; an error when nothing came for so many seconds."""
+    loop = asyncio.get_running_loop()
+    moved = loop.time()
+    last = -1
+    async for report in transfer.watch(SHOW_EVERY):
+        yield report
+        if report.received + report.done + report.pieces_total != last:
+            last, moved = report.received + report.done + report.pieces_total, loop.time()
+        elif patience is not None and loop.time() - moved > patience:
+            raise given_up(report, patience)
+
+
+def given_up(report: Progress, seconds: float) -> ShoalError:
+    kind = UnreachableError if not report.peers and "tried" in report.waiting else NotFoundError
+    return kind(f"nothing came for {seconds:g} s: {report.waiting or 'no progress'}")
+
+
+async def share(node: Node, given: Share) -> AsyncIterator[Hashing | Shared]:
+    recipe = Recipe(
+        given.version, given.piece_length, trackers=tuple((each,) for each in given.trackers)
+    )
+    peers = addresses(given.peers)
+    far = Hashing(path=given.path, done=0, total=0)
+
+    def tell(done: int, total: int) -> None:
+        far.done, far.total = done, total
+
+    making = asyncio.ensure_future(node.swarm.share(given.path, recipe, tell, up=given.up))
+    try:
+        while not (await asyncio.wait([making], timeout=SHOW_EVERY))[0]:
+            yield far
+    finally:
+        making.cancel()
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait([making])
+    transfer = making.result()
+    transfer.found(peers)
+    names = hashes_of(transfer.torrent)
+    port = (await node.swarm.open()).port
+    yield Shared(
+        port=port, name=transfer.name, magnet=transfer.magnet, metainfo=transfer.metainfo, **names
+    )
+
+
+def addresses(texts: list[str]) -> list[Address]:
+    found = []
+    for text in texts:
+        address = host_and_port(text)
+        if address is None:
+            raise UsageError(f"--peer {text}: allowed is HOST:PORT")
+        found.append(address)
+    return found
+
+
+def record_of(report: Progress) -> dict[str, Any]:
+    record = {name: getattr(report, name) for name in Progress.__slots__}
+    record["down"], record["up"] = round(report.down), round(report.up)
+    return record
+
+
+def hashes_of(found: Torrent | None) -> dict[str, Any]:
+    pairs = {"v1": found.hash_v1, "v2": found.hash_v2} if found is not None else {}
+    return {name: each.hex() for name, each in pairs.items() if each is not None}
