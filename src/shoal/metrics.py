@@ -25,31 +25,25 @@ ESCAPES = {"\\": "\\\\", "\n": "\\n", '"': '\\"'}
 
 
 class Counter:
-    """A number that only grows."""
-
-    __slots__ = ("value",)
-    kind = "counter"
-
-    def __init__(self) -> None:
-        self.value: float = 0
-
-    def samples(self) -> Iterator[tuple[str, str, float]]:
-        """(suffix of the name, extra label, value) of each line."""
-        yield "", "", self.value
-
-
-class Gauge:
-    """A number that rises and falls; `read` is called when somebody looks."""
+    """A number that only grows; `read`, if set, is called when somebody looks."""
 
     __slots__ = ("read", "value")
-    kind = "gauge"
+    kind = "counter"
 
     def __init__(self) -> None:
         self.value: float = 0
         self.read: Callable[[], float] | None = None
 
     def samples(self) -> Iterator[tuple[str, str, float]]:
+        """(suffix of the name, extra label, value) of each line."""
         yield "", "", self.value if self.read is None else self.read()
+
+
+class Gauge(Counter):
+    """A number that rises and falls."""
+
+    __slots__ = ()
+    kind = "gauge"
 
 
 class Histogram:

@@ -32,11 +32,13 @@ from shoal.dht.settings import MainlineSettings
 from shoal.disk import Disk
 from shoal.errors import ConfigError, UsageError
 from shoal.home import Home
+from shoal.metrics import Metrics
 from shoal.net.dialler import DialSettings
 from shoal.net.host import Handler, Host, HostSettings, Target
 from shoal.net.identify import PING
 from shoal.net.introduction import Introduction, ping
 from shoal.net.limits import Limits, LimitSettings
+from shoal.net.measure import Measure
 from shoal.net.mux import mplex, yamux
 from shoal.net.secure import hybrid, noise, tls
 from shoal.net.secure.payload import StaticKey
@@ -118,6 +120,7 @@ class Node:
         self._own_disk = disk is None  # one that was handed in outlives us
         self.clock = clock
         self.book = Book()
+        self.metrics = Metrics()
         self.home: Home | None = Home(self.disk, self.config.home) if keep else None
         made_of = self.config.of(NodeSettings)
         self._hybrid = made_of.hybrid_protocol
@@ -179,6 +182,7 @@ class Node:
             book=self.book,
             known_only=[self._hybrid],
         )
+        Measure(host, self.metrics)
         self._introduction = Introduction(
             host,
             self.book,

@@ -13,6 +13,8 @@ from shoal.net.host import Host
 from shoal.net.identify import PING
 from shoal.net.introduction import ping
 from shoal.net.stream import Stream
+from shoal.net.transport.tcp import Tcp
+from shoal.net.transport.websocket import WebSocket
 
 LOOPS: list[Any] = [asyncio.new_event_loop, uvloop.new_event_loop]
 
@@ -260,3 +262,72 @@ def test_less_than_nothing_cannot_be_read() -> None:
             assert await stream.readexactly(0) == b""
 
     run(case)
+
+
+@pytest.mark.parametrize("address", ["/ip6/::1/tcp/0", "/ip6/::1/tcp/0/ws"])
+def test_peers_meet_over_ipv6(address: str) -> None:
+    async def main() -> None:
+        ways = [[Tcp(), WebSocket()] for _ in range(2)]
+        async with asyncio.timeout(15), make_host(1, ways[0]) as a, make_host(2, ways[1]) as b:
+            b.handle("/echo", echo)
+            try:
+                await b.listen(address)
+            except UnreachableError as error:
+                pytest.skip(f"this machine has no IPv6: {error}")
+            async with await a.open(b.addresses, "/echo") as stream:
+                await stream.write(b"six")
+                assert await stream.readexactly(3) == b"six"
+            assert str(a.connections[0].about.remote).startswith("/ip6/::1/tcp/")
+
+    asyncio.run(main())
+
+
+class Hoarder(asyncio.Protocol):
+    """Passes bytes on to a port, all that came within a moment at once."""
+
+    def __init__(self, port: int, passed: list[int]) -> None:
+        self.port = port
+        self.passed = passed  # the size of each portion
+        self.waiting = bytearray()
+
+    def connection_made(self, transport: Any) -> None:
+        self.near = transport
+        self.link = asyncio.ensure_future(self._link())
+
+    def data_received(self, data: bytes) -> None:
+        if not self.waiting:
+            asyncio.get_running_loop().call_later(0.05, self._pass)
+        self.waiting += data
+
+    def _pass(self) -> None:
+        self.passed.append(len(self.waiting))
+        self.far.write(bytes(self.waiting))
+        self.waiting.clear()
+
+    async def _link(self) -> None:
+        reader, self.far = await asyncio.open_connection("127.0.0.1", self.port)
+        while data := await reader.read(65536):
+            self.near.write(data)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.link.cancel()
+        self.far.close()
+
+
+def test_data_may_come_with_the_last_word_of_the_handshake() -> None:
+    passed: list[int] = []
+
+    async def case(a: Host, b: Host) -> None:
+        port = b.addresses[0].port
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(lambda: Hoarder(port or 0, passed), "127.0.0.1", 0)
+        async with server:
+            there = server.sockets[0].getsockname()[1]
+            stream = await a.open(f"/ip4/127.0.0.1/tcp/{there}", "/echo")
+            await stream.write(b"early" * 1000)
+            assert await stream.readexactly(5000) == b"early" * 1000
+            await a.aclose()
+        await asyncio.sleep(0.01)
+
+    run(case)
+    assert any(size > 5000 for size in passed[:3])  # the handshake's end and the data in one

@@ -114,6 +114,11 @@ class Connection:
         way = "to" if self.about.initiator else "from"
         return f"<Connection {way} {self.peer} at {self.about.remote}, {len(self.streams)} streams>"
 
+    @property
+    def traffic(self) -> dict[str, int]:
+        """Bytes as they travelled; a session that counts none has none."""
+        return {way: getattr(self._link, way, 0) for way in ("received", "sent")}
+
     # As a core
 
     @property

@@ -166,6 +166,11 @@ class Host:
             probe.close()
         return [replace_host(bound, one) for one in found if self._allows(one)]
 
+    @property
+    def now(self) -> float:
+        """Seconds, by the loop's clock."""
+        return asyncio.get_running_loop().time()
+
     # Connections
 
     def _pipe(self, upgrade: Upgrade) -> Wire:
@@ -181,14 +186,14 @@ class Host:
             remote=address_of(wire.transport),
             security=result.security,
             muxer=result.muxer,
-            opened=asyncio.get_running_loop().time(),
+            opened=self.now,
         )
         connection = Connection(result.peer, result.core, wire, self, about)
         self._add(connection, scope)
         return connection
 
     def _session(self, initiator: bool, session: Session) -> Connection:
-        opened = asyncio.get_running_loop().time()
+        opened = self.now
         about = About(initiator=initiator, remote=session.remote, opened=opened)
         connection = Connection(session.peer, session, cast("Link", session), self, about)
         self._add(connection, None)
@@ -263,7 +268,7 @@ class Host:
             stream.reset(error)
             return
         stream.scope = scope
-        connection.used_at = asyncio.get_running_loop().time()
+        connection.used_at = self.now
         handler = self.protocols[stream.protocol]
         _ = self.tasks.start(serve(handler, stream), stream.protocol)
 
@@ -324,7 +329,7 @@ class Host:
         if isinstance(target, str):
             target = read_address(target) if target.startswith("/") else read_id(target)
         if isinstance(target, PeerId):
-            now = asyncio.get_running_loop().time()
+            now = self.now
             return target, self._book.addresses(target, now) if self._book is not None else []
         many = [target] if isinstance(target, Multiaddr) else target
         addresses = [read_address(one) if isinstance(one, str) else one for one in many]
