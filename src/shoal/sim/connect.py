@@ -209,6 +209,7 @@ def create_datagram_endpoint(
     here: Host = loop.network.current
     if sock is not None:
         family = sock.family
+        reuse_port = bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR))
         local_addr = _bound(sock)
     local, remote = (ANY, 0), None
     for given in (local_addr, remote_addr):

@@ -9,7 +9,7 @@ import asyncio
 import socket
 import struct
 from contextvars import copy_context
-from errno import EADDRINUSE, EADDRNOTAVAIL, ECONNREFUSED, EMSGSIZE
+from errno import EADDRINUSE, EADDRNOTAVAIL, ECONNREFUSED, EMSGSIZE, ENODEV
 from typing import TYPE_CHECKING, Any
 
 from shoal.sim.resolve import ANY, LOOPBACK, Address, SimSocket, plain_ip, shown
@@ -124,6 +124,8 @@ class DatagramTransport(asyncio.DatagramTransport):
 
     def set_option(self, level: int, option: int, value: Any) -> None:
         """What `setsockopt` means here: multicast membership."""
+        if level == socket.IPPROTO_IPV6 and option == socket.IPV6_JOIN_GROUP:
+            raise OSError(ENODEV, "hosts of this world have no IPv6")
         if level != socket.IPPROTO_IP:
             return
         if option == socket.IP_ADD_MEMBERSHIP:
