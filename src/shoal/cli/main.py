@@ -29,6 +29,7 @@ COMMANDS = {  # name -> the module that holds it, and what it does
     "demo": ("shoal.cli.demo", "the first minute: nodes on this machine share, store, call"),
     "lab": ("shoal.cli.lab", "run simulated worlds again: shoal lab replay"),
     "config": ("shoal.cli.config", "show each setting, its value and where it came from"),
+    "doctor": ("shoal.cli.doctor", "find out what keeps this machine from its peers"),
     "get": ("shoal.cli.files", "fetch a magnet link or torrent from its peers"),
     "dht": ("shoal.cli.find", "find and store by key in a distributed hash table"),
     "grape": ("shoal.cli.grape", "run a Grape: Grenache's DHT and its HTTP API"),
