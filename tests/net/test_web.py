@@ -7,7 +7,7 @@ import pytest
 from aiohttp import WSMsgType, web
 
 from shoal.errors import ClosedError, LimitError, ProtocolError, UnreachableError
-from shoal.net.web import Web
+from shoal.net.web import SERVED_IDLE, Web, WebServer, reply
 from shoal.sim.loop import SimLoop
 
 
@@ -88,3 +88,39 @@ def test_each_failure_has_its_kind(loop: str) -> None:
             await client.post(f"http://{address}/", bytes(1000), limit=999)
 
     served(test, loop)
+
+
+def test_a_server_takes_no_more_connections_than_it_may_and_cancels_for_who_leaves() -> None:
+    async def main() -> None:
+        cancelled = asyncio.Event()
+
+        async def handle(request: web.BaseRequest) -> web.StreamResponse:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                cancelled.set()
+                raise
+            return reply()
+
+        server = WebServer(handle, connections=1)
+        port = await server.listen("127.0.0.1")
+        with pytest.raises(UnreachableError):
+            await server.listen("127.0.0.1", port)
+        _, first = await asyncio.open_connection("127.0.0.1", port)
+        first.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        await asyncio.sleep(0.1)
+        reader, second = await asyncio.open_connection("127.0.0.1", port)
+        assert await reader.read() == b""
+        first.close()
+        await cancelled.wait()
+        second.close()
+        heard, silent = await asyncio.open_connection("127.0.0.1", port)
+        silent.write(b"GET / HT")
+        await asyncio.sleep(SERVED_IDLE + 1)
+        assert await heard.read() == b""
+        silent.close()
+        await server.aclose()
+        await server.aclose()
+
+    with asyncio.Runner(loop_factory=lambda: SimLoop(1)) as loop_runner:
+        loop_runner.run(main())

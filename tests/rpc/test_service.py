@@ -9,6 +9,7 @@ import pytest
 from tests.rpc.names import Names
 
 from shoal.errors import ClosedError, NotFoundError, RefusedError, UnreachableError, UsageError
+from shoal.rpc import grenache
 from shoal.rpc.client import RpcClient
 from shoal.rpc.server import RpcServer
 from shoal.sim.loop import SimLoop
@@ -96,7 +97,6 @@ def test_calls_on_a_connection_that_closes_fail_at_once() -> None:
                 await client.request("echo", 1)
                 slow = asyncio.create_task(client.request("slow", 60))
                 await asyncio.sleep(0.1)
-                assert server._runner
             with pytest.raises(ClosedError):
                 await slow
 
@@ -147,6 +147,47 @@ def test_garbage_is_answered_and_harms_nobody() -> None:
             assert "ERR_REQUEST_GENERIC" in (await socket.receive()).data
             await socket.close()
             assert await client.request("echo", 5) == 5
+
+    run(test)
+
+
+@pytest.mark.parametrize("over", ["ws", "http"])
+def test_a_caller_that_leaves_has_its_calls_cancelled(over: str) -> None:
+    async def test(names: Names) -> None:
+        server = RpcServer(names, host="127.0.0.1")  # type: ignore[arg-type]
+        ended: asyncio.Queue[str] = asyncio.Queue()
+
+        @server.service("slow")
+        async def slow(payload: Any) -> None:
+            try:
+                await asyncio.sleep(3600)
+            except asyncio.CancelledError:
+                ended.put_nowait("cancelled")
+                raise
+
+        async with server:
+            async with RpcClient(names, over=over) as client:  # type: ignore[arg-type]
+                call = asyncio.create_task(client.request("slow"))
+                await asyncio.sleep(0.1)
+            assert await ended.get() == "cancelled"
+            await asyncio.gather(call, return_exceptions=True)
+
+    run(test, "sim")
+
+
+def test_a_request_that_is_too_long_is_refused_before_it_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(grenache, "MESSAGE_MAX", 1000)
+
+    async def test(names: Names) -> None:
+        async with serve(names), RpcClient(names, over="http") as client:  # type: ignore[arg-type]
+            with pytest.raises((RefusedError, ClosedError)):
+                await client.request("echo", "x" * 100_000)
+        async with serve(names), RpcClient(names, over="ws") as client:  # type: ignore[arg-type]
+            with pytest.raises(ClosedError):
+                await client.request("echo", "x" * 100_000)
+            assert await client.request("echo", "x") == "x"
 
     run(test)
 

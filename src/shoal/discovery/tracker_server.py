@@ -21,6 +21,7 @@ from shoal.discovery.compact import Address
 from shoal.discovery.index import Entry, Index
 from shoal.discovery.tracker import Announce, Answer, Counters
 from shoal.errors import ProtocolError, RefusedError, StorageError
+from shoal.net.web import WebServer, reply
 
 if TYPE_CHECKING:
     from random import Random
@@ -35,7 +36,6 @@ VERSION = 1  # of the saved form
 ASKED_WINDOW = 10.0  # seconds over which a host's requests are counted
 ASKED_MAX = 200  # requests of one host in that window
 HOSTS_MAX = 100_000  # hosts counted at once
-BODY_MAX = 1024  # bytes of a request's body: nobody needs one
 
 
 class Store(Protocol):
@@ -200,7 +200,7 @@ class TrackerServer:
         self.port = port
         self._disk = disk
         self._path = path
-        self._runner: Any = None
+        self._web = WebServer(self._serve)
         self._udp: asyncio.DatagramTransport | None = None
         self._saver: asyncio.Task[None] | None = None
 
@@ -227,39 +227,26 @@ class TrackerServer:
         if self._udp is not None:
             self._udp.close()
             self._udp = None
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
+        await self._web.aclose()
 
     async def _listen(self) -> None:
-        from aiohttp import web
-
-        app = web.Application(client_max_size=BODY_MAX)
-        app.router.add_get("/announce", self._answer)
-        app.router.add_get("/scrape", self._answer)
-        app.router.add_get("/metrics", self._metrics)
-        self._runner = web.AppRunner(app, access_log=None)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, self.host, self.port)
-        await site.start()
-        self.port = self._runner.addresses[0][1]
+        self.port = await self._web.listen(self.host, self.port)
         loop = asyncio.get_running_loop()
         self._udp, _ = await loop.create_datagram_endpoint(
             lambda: _Datagrams(self._datagram), local_addr=(self.host, self.port)
         )
 
-    async def _answer(self, request: "web.Request") -> "web.Response":
-        from aiohttp import web
-
+    async def _serve(self, request: "web.BaseRequest") -> "web.Response":
+        if request.method not in ("GET", "HEAD"):
+            return reply(status=405)
+        if request.path == "/metrics":
+            return reply(self.tracker.metrics().encode(), kind="text/plain")
+        if request.path not in ("/announce", "/scrape"):
+            return reply(status=404)
         query = request.raw_path.partition("?")[2].encode("latin-1", "replace")
         now = asyncio.get_running_loop().time()
         body = self.tracker.http(request.path, query, request.remote or "", now)
-        return web.Response(body=body, content_type="text/plain")
-
-    async def _metrics(self, request: "web.Request") -> "web.Response":
-        from aiohttp import web
-
-        return web.Response(text=self.tracker.metrics(), content_type="text/plain")
+        return reply(body, kind="text/plain")
 
     def _datagram(self, data: bytes, address: Address) -> None:
         now = asyncio.get_running_loop().time()

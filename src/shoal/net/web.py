@@ -1,22 +1,27 @@
-"""HTTP and WebSocket as a client, on aiohttp.
+"""HTTP and WebSocket, client and server, on aiohttp.
 
-aiohttp opens sockets of its own, which a simulated loop does not have; the
-connector here asks the loop for connections instead, so that the same client
+aiohttp's client opens sockets of its own, which a simulated loop does not have;
+the connector here asks the loop for connections instead, so that the same client
 runs in both worlds.  It overrides one private method of aiohttp 3.14, hence the
 narrow pin in pyproject.toml and the tests of both.
 
-aiohttp takes 200 ms to load: it is imported when a client is first made.
+A handler of the server gets a request and gives what `reply`, `begin` or
+`accept` makes of it; when the client leaves it is cancelled.
+
+aiohttp takes 200 ms to load: it is imported when a client or server is first
+made, here and nowhere else.
 """
 
+import asyncio
 import ssl
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from shoal.errors import ClosedError, LimitError, ProtocolError, UnreachableError
 
 if TYPE_CHECKING:
-    from aiohttp import ClientSession, ClientWebSocketResponse
+    from aiohttp import ClientSession, ClientWebSocketResponse, web
 
 CONNECTIONS_MAX = 500  # of one client, all hosts together
 PER_HOST_MAX = 100  # connections to one host and port
@@ -24,6 +29,14 @@ BODY_MAX = 4 << 20  # bytes of an answer, unless the caller says otherwise
 REDIRECTS_MAX = 5  # of a GET; a POST is not sent elsewhere
 IDLE = 60.0  # seconds that an unused connection is kept
 CHUNK = 1 << 16  # bytes read at a time
+TEXT: Any = 0x1  # kinds of WebSocket messages: the opcodes of RFC 6455
+BINARY: Any = 0x2
+SERVED_MAX = 10_000  # connections of one server
+SERVED_IDLE = 120.0  # seconds that a server waits for a connection's first or next request
+HANDSHAKE = 10.0  # seconds for TLS
+CLOSING = 1.0  # seconds for what is under way when a server closes
+
+Handler = Callable[["web.BaseRequest"], Awaitable["web.StreamResponse"]]
 
 
 class Web:
@@ -132,6 +145,119 @@ class Web:
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
         return self._session
+
+
+class WebServer:
+    """`port = await server.listen(host, port)`, as often as you like; then `aclose`."""
+
+    def __init__(
+        self,
+        handle: Handler,
+        *,
+        tls: ssl.SSLContext | None = None,
+        connections: int = SERVED_MAX,
+        closing: float = CLOSING,
+    ) -> None:
+        self._handle = handle
+        self._tls = tls
+        self._connections = connections
+        self._closing = closing
+        self._listening: list[asyncio.Server] = []
+        self._served: web.Server | None = None
+
+    async def listen(self, host: str, port: int = 0) -> int:
+        """Accept connections at an address, port 0: any free one; the port."""
+        from aiohttp import web
+
+        if self._served is None:
+            self._served = web.Server(
+                self._handle,
+                handler_cancellation=True,
+                keepalive_timeout=SERVED_IDLE,
+                access_log=None,
+            )
+        try:
+            listening = await asyncio.get_running_loop().create_server(
+                self._meet,
+                host,
+                port,
+                ssl=self._tls,
+                ssl_handshake_timeout=HANDSHAKE if self._tls else None,
+            )
+        except OSError as error:
+            reasons = {f"{host}:{port}": str(error)}
+            raise UnreachableError("cannot listen there", reasons) from error
+        self._listening.append(listening)
+        found: int = listening.sockets[0].getsockname()[1]
+        return found
+
+    async def aclose(self) -> None:
+        """Listen no more, and end what does not end by itself; safe twice."""
+        for listening in self._listening:
+            listening.close()
+        self._listening.clear()
+        served, self._served = self._served, None
+        if served is not None:
+            served.pre_shutdown()
+            await served.shutdown(self._closing)
+
+    def _meet(self) -> asyncio.BaseProtocol:
+        served = self._served
+        full = served is None or len(served.connections) >= self._connections
+        return Full() if full or served is None else served()
+
+
+class Full(asyncio.Protocol):
+    """A connection too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.abort()  # type: ignore[attr-defined]
+
+
+def wants_socket(request: "web.BaseRequest") -> bool:
+    """Whether this asks for a WebSocket."""
+    return request.headers.get("Upgrade", "").lower() == "websocket"
+
+
+async def accept(request: "web.BaseRequest", *, limit: int) -> "web.WebSocketResponse":
+    """The WebSocket that was asked for; messages have at most `limit` bytes."""
+    from aiohttp import web
+
+    socket = web.WebSocketResponse(compress=False, max_msg_size=limit)
+    await socket.prepare(request)
+    return socket
+
+
+async def read_body(request: "web.BaseRequest", *, limit: int) -> bytes:
+    """All of a request's body; LimitError when it is longer than `limit` bytes."""
+    parts = []
+    size = 0
+    async for part in request.content.iter_any():
+        size += len(part)
+        if size > limit:
+            raise LimitError(f"a request of over {limit} bytes")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def reply(
+    body: bytes = b"", *, status: int = 200, kind: str = "application/octet-stream"
+) -> "web.Response":
+    """A whole answer, for the handler to return; `kind` is its content type."""
+    from aiohttp import web
+
+    return web.Response(body=body, status=status, content_type=kind)
+
+
+async def begin(
+    request: "web.BaseRequest", *, status: int = 200, headers: Mapping[str, str] | None = None
+) -> "web.StreamResponse":
+    """The head of an answer whose body follows with `write`; the handler returns it."""
+    from aiohttp import web
+
+    answer = web.StreamResponse(status=status, headers=headers)
+    await answer.prepare(request)
+    return answer
 
 
 @cache

@@ -24,7 +24,7 @@ from shoal.errors import (
     UnreachableError,
     UsageError,
 )
-from shoal.net.web import Web
+from shoal.net.web import BINARY, TEXT, Web
 from shoal.rpc import grenache
 from shoal.rpc.calls import Destination, Destinations, Pending, may_retry
 from shoal.rpc.link import Link
@@ -206,13 +206,11 @@ class RpcClient:
         return result_of(grenache.decode_reply(plain))
 
     async def _call_socket(self, socket: Socket, rid: str, body: bytes, deadline: float) -> Any:
-        from aiohttp import WSMsgType
-
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._pending.add(rid, future, socket, deadline)
         self._arm()
         try:
-            await socket.carrier.send_frame(body, WSMsgType.TEXT)
+            await socket.carrier.send_frame(body, TEXT)
             return result_of(await future)
         except ConnectionError as error:
             raise ClosedError(f"{CLOSED}: {error}") from None
@@ -245,6 +243,8 @@ class RpcClient:
         """Hand replies to their calls until the connection closes; then those left fail at once."""
         try:
             async for message in socket.carrier:
+                if message.type not in (TEXT, BINARY):
+                    break  # too long, or no WebSocket's
                 reply = grenache.decode_reply(message.data)
                 future = self._pending.take(reply.rid)
                 if future is not None and not future.done():

@@ -17,7 +17,7 @@ from random import SystemRandom
 from typing import TYPE_CHECKING, Any, Self
 
 from shoal.errors import LimitError, ProtocolError, RefusedError, UnreachableError
-from shoal.net.web import Web
+from shoal.net.web import BINARY, TEXT, Web, WebServer, accept, reply, wants_socket
 from shoal.rpc.grenache import MESSAGE_MAX
 from shoal.rpc.link import Link, check_name
 
@@ -30,8 +30,8 @@ log = logging.getLogger(__name__)
 
 HOST = "0.0.0.0"
 SUBSCRIBERS_MAX = 10_000
+SAID_MAX = 1024  # bytes that a subscriber may say at a time
 WAITING_MAX = 1000  # messages that wait for one subscriber
-CLOSING = 1.0  # seconds for the last messages when a publisher closes
 LOOKUP_TIMEOUT = 5.0  # seconds, as in grenache-nodejs-ws
 RETRY = 0.5  # seconds before a subscriber looks again; doubles
 RETRY_MAX = 10.0  # seconds
@@ -49,20 +49,16 @@ class Publisher:
         self.port = port
         self._queues: dict[int, asyncio.Queue[Message | None]] = {}
         self._count = 0
-        self._runner: Any = None
+        self._web = WebServer(self._serve, connections=SUBSCRIBERS_MAX)
+        self._open = False
 
     @property
     def subscribers(self) -> int:
         return len(self._queues)
 
     async def __aenter__(self) -> Self:
-        from aiohttp import web
-
-        server = web.Server(self._serve, access_log=None)
-        self._runner = web.ServerRunner(server, shutdown_timeout=CLOSING)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, self.host, self.port).start()
-        self.port = self._runner.addresses[0][1]
+        self.port = await self._web.listen(self.host, self.port)
+        self._open = True
         await self.link.announce(self.name, self.port)
         return self
 
@@ -70,13 +66,13 @@ class Publisher:
         await self.aclose()
 
     async def aclose(self) -> None:
-        runner, self._runner = self._runner, None
-        if runner is None:
+        if not self._open:
             return
+        self._open = False
         await self.link.withdraw(self.name, self.port)
         for queue in self._queues.values():
             queue.put_nowait(None)
-        await runner.cleanup()
+        await self._web.aclose()
 
     def publish(self, message: Message) -> int:
         """Send to everybody connected; how many they are."""
@@ -90,22 +86,16 @@ class Publisher:
         return len(self._queues)
 
     async def _serve(self, request: "web.BaseRequest") -> "web.StreamResponse":
-        from aiohttp import WSMsgType, web
-
-        if request.headers.get("Upgrade", "").lower() != "websocket":
-            return web.Response(status=426, text="this is a publisher: connect with a WebSocket")
-        if len(self._queues) >= SUBSCRIBERS_MAX:
-            return web.Response(status=503, text="this publisher has all the subscribers it can")
-        socket = web.WebSocketResponse(compress=False, max_msg_size=1024)
-        await socket.prepare(request)
+        if not wants_socket(request):
+            return reply(b"this is a publisher: connect with a WebSocket", status=426)
+        socket = await accept(request, limit=SAID_MAX)
         self._count += 1
         number = self._count
         queue = self._queues[number] = asyncio.Queue()
         sender = asyncio.create_task(self._send(socket, queue))
         try:
-            async for message in socket:  # a subscriber has nothing to say
-                if message.type in (WSMsgType.CLOSE, WSMsgType.ERROR):
-                    break
+            async for _ in socket:  # a subscriber has nothing to say
+                pass
         finally:
             del self._queues[number]
             sender.cancel()
@@ -142,8 +132,6 @@ class Subscriber:
 
     async def __aiter__(self) -> AsyncIterator[Message]:
         """Messages, from one publisher after another, for as long as you listen."""
-        from aiohttp import WSMsgType
-
         pause = RETRY
         while True:
             socket = await self._connect()
@@ -155,7 +143,7 @@ class Subscriber:
             self.connected.set()
             try:
                 async for message in socket:
-                    if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
+                    if message.type in (TEXT, BINARY):
                         yield message.data
             finally:
                 self.connected.clear()

@@ -8,7 +8,8 @@
         await server.announce()
 
 One aiohttp application: a request that asks for an upgrade becomes a WebSocket
-with many calls in flight, any other is one call.  An error of a service is an
+with many calls in flight, any other is one call.  A caller that leaves has its
+calls cancelled.  An error of a service is an
 answer (`[rid, "its text", null]`, status 200), since Node's callers hide the
 body of anything else.
 """
@@ -18,7 +19,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from shoal.errors import ProtocolError, ShoalError, UsageError
+from shoal.errors import LimitError, ProtocolError, ShoalError, UsageError
+from shoal.net.web import BINARY, TEXT, WebServer, accept, read_body, reply, wants_socket
 from shoal.rpc import grenache
 from shoal.rpc.grenache import Request
 from shoal.rpc.link import Link, check_name
@@ -30,7 +32,7 @@ log = logging.getLogger(__name__)
 
 HOST = "0.0.0.0"
 CALLS_MAX = 1000  # of one connection at once; then it is read no further
-CLOSING = 1.0  # seconds for calls under way when the server closes
+ARRIVING = 60.0  # seconds for a request's body to arrive
 NO_SERVICE = "ERR_SERVICE_NOTFOUND"  # the text for a name that is not served here
 
 Handler = Callable[[Any], Awaitable[Any]]
@@ -45,7 +47,8 @@ class RpcServer:
         self.port = port
         self.calls = 0  # answered so far
         self._services: dict[str, Handler] = {}
-        self._runner: Any = None
+        self._web = WebServer(self._handle)
+        self._open = False
 
     def service(self, name: str) -> Callable[[Handler], Handler]:
         """Offer an async function under a name: it gets the payload, its result is the answer."""
@@ -60,13 +63,8 @@ class RpcServer:
         return offer
 
     async def __aenter__(self) -> "RpcServer":
-        from aiohttp import web
-
-        server = web.Server(self._handle, access_log=None)
-        self._runner = web.ServerRunner(server, shutdown_timeout=CLOSING)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, self.host, self.port).start()
-        self.port = self._runner.addresses[0][1]
+        self.port = await self._web.listen(self.host, self.port)
+        self._open = True
         await self.announce()
         return self
 
@@ -74,30 +72,32 @@ class RpcServer:
         await self.aclose()
 
     async def aclose(self) -> None:
-        runner, self._runner = self._runner, None
-        if runner is None:
+        if not self._open:
             return
+        self._open = False
         if self.link is not None:
             for name in self._services:
                 await self.link.withdraw(name, self.port)
-        await runner.cleanup()
+        await self._web.aclose()
 
     async def announce(self) -> None:
         """Tell the Grape of every service offered so far."""
-        if self.link is not None and self._runner is not None:
+        if self.link is not None and self._open:
             for name in self._services:
                 await self.link.announce(name, self.port)
 
     async def _handle(self, request: "web.BaseRequest") -> "web.StreamResponse":
-        if request.headers.get("Upgrade", "").lower() == "websocket":
+        if wants_socket(request):
             return await self._serve_socket(request)
         return await self._serve_request(request)
 
     async def _serve_request(self, request: "web.BaseRequest") -> "web.StreamResponse":
         """One call over HTTP; gzip where the caller says so."""
-        from aiohttp import web
-
-        body = await request.content.read(-1)
+        try:
+            async with asyncio.timeout(ARRIVING):  # for a caller that sends slowly or not at all
+                body = await read_body(request, limit=grenache.MESSAGE_MAX)
+        except (LimitError, TimeoutError) as error:
+            return reply(str(error).encode(), status=413 if isinstance(error, LimitError) else 408)
         packed = request.headers.get("grc-compress") == "gzip"
         try:
             call = grenache.decode_request(grenache.decompress(body) if packed else body)
@@ -105,14 +105,11 @@ class RpcServer:
             answer = grenache.encode_reply(None, f"ERR_REQUEST_GENERIC: {error}", None)
         else:
             answer = await self.answer(call)
-        return web.Response(body=grenache.compress(answer) if packed else answer)
+        return reply(grenache.compress(answer) if packed else answer)
 
     async def _serve_socket(self, request: "web.BaseRequest") -> "web.StreamResponse":
         """Many calls over one WebSocket, answered in the order in which they end."""
-        from aiohttp import WSMsgType, web
-
-        socket = web.WebSocketResponse(compress=False, max_msg_size=grenache.MESSAGE_MAX)
-        await socket.prepare(request)
+        socket = await accept(request, limit=grenache.MESSAGE_MAX)
         room = asyncio.Semaphore(CALLS_MAX)
 
         async def call(text: str | bytes) -> None:
@@ -122,16 +119,23 @@ class RpcServer:
                 except ProtocolError as error:
                     answer = grenache.encode_reply(None, f"ERR_REQUEST_GENERIC: {error}", None)
                 if not socket.closed:
-                    await socket.send_frame(answer, WSMsgType.TEXT)
+                    await socket.send_frame(answer, TEXT)
             except ConnectionError:
                 log.debug("a caller left before its answer")
             finally:
                 room.release()
 
         async with asyncio.TaskGroup() as group:
+            calls: dict[asyncio.Task[None], None] = {}
             async for message in socket:
+                if message.type not in (TEXT, BINARY):
+                    break  # too long, or no WebSocket's
                 await room.acquire()
-                group.create_task(call(message.data))
+                task = group.create_task(call(message.data))
+                calls[task] = None
+                task.add_done_callback(calls.pop)
+            for task in calls:
+                task.cancel()  # whoever called has left
         return socket
 
     async def answer(self, request: Request) -> bytes:
