@@ -88,6 +88,13 @@ class Disk:
         """Fill the buffer; the count is smaller than it only at the end of the file."""
         return await self._call("read", path, _read_into, path, offset, buffer)
 
+    def read_now(self, path: str, offset: int, buffer: bytearray | memoryview) -> int:
+        """`read_into` for work that is in the pool already, by `run`: it blocks."""
+        try:
+            return _read_into(path, offset, buffer)
+        except OSError as error:
+            raise _storage_error("read", path, error) from error
+
     async def write(self, path: str, offset: int, chunks: Sequence[Buffer]) -> None:
         """Put the chunks one after another into a file, which is made if need be."""
         await self._call("write", path, _write, path, offset, chunks)

@@ -10,7 +10,8 @@ from shoal.disk import Disk
 from shoal.errors import ProtocolError, StorageError
 from shoal.swarm.pieces import BLOCK, Bitfield
 from shoal.swarm.resume import Resume
-from shoal.swarm.storage import Storage, runs_of
+from shoal.swarm.storage import Storage
+from shoal.swarm.survey import runs_of
 from shoal.swarm.torrent import Torrent
 
 

@@ -205,6 +205,7 @@ class Town:
         if player.transfer is not None:
             exchange = player.transfer.exchange
             player.fetched += exchange.down.total if exchange is not None else 0
+            player.transfer = None  # of the life before
         async with Watched(self, player, Notary(host.disk, player), host.rng) as swarm:
             await swarm.listen(host.ip, PORT)
             if player.kind in ("seed", "poisoner"):
@@ -350,6 +351,7 @@ async def storm(world: World) -> Town:
     kinds = world.rng.sample(STORMY, world.rng.randint(1, len(STORMY)))
     plan = Plan.draw(world.rng, len(town.hosts), STORM, kinds)
     await world.storm(town.hosts, STORM, plan)
+    await asyncio.sleep(0.1)  # who was down begins a new life
     await world.until(town.all_finished, within=900)
     await town.check_files()
     return town

@@ -144,14 +144,15 @@ class SimDisk:
         return await self._do("read", path, step, size=max(0, length))
 
     async def read_into(self, path: str, offset: int, buffer: bytearray | memoryview) -> int:
+        return await self._do(
+            "read", path, lambda: self.read_now(path, offset, buffer), size=len(buffer)
+        )
+
+    def read_now(self, path: str, offset: int, buffer: bytearray | memoryview) -> int:
         view = memoryview(buffer).cast("B")
-
-        def step() -> int:
-            data = self._readable(path).read(offset, len(view))
-            view[: len(data)] = data
-            return len(data)
-
-        return await self._do("read", path, step, size=len(view))
+        data = self._readable(path).read(offset, len(view))
+        view[: len(data)] = data
+        return len(data)
 
     async def write(self, path: str, offset: int, chunks: Sequence[Buffer]) -> None:
         await self._do(

@@ -16,6 +16,8 @@ from shoal.swarm.torrent import Torrent
 _SHA1 = 20
 _ZEROS = bytes(1 << 20)  # pads are hashed as zeros, a run at a time
 
+Digests = tuple[bytes, bytes]  # SHA-1, root of the block hashes; empty where not asked for
+
 
 @dataclass(slots=True, frozen=True)
 class Task:
@@ -38,24 +40,38 @@ def make_task(layout: Layout, piece: int, data: memoryview, *, v2: bool) -> Task
     return Task(piece, data, pad, piece_height(layout, piece) if v2 else 0)
 
 
-def digest(task: Task, *, v1: bool, v2: bool) -> tuple[bytes, bytes]:
-    """The SHA-1 and the root of the block hashes, each empty if not asked for."""
-    plain, root = b"", b""
-    if v1:
-        hasher = sha1(task.data, usedforsecurity=False)
-        for at in range(0, task.pad, len(_ZEROS)):
-            hasher.update(_ZEROS[: task.pad - at])
-        plain = hasher.digest()
-    if v2:
-        root = root_of(block_hashes(task.data), task.height)
-    return plain, root
+class Hasher:
+    """Hashes a piece whose bytes come in parts; all parts but the last are whole blocks."""
+
+    def __init__(self, *, v1: bool, v2: bool) -> None:
+        self._plain = sha1(usedforsecurity=False) if v1 else None
+        self._blocks: list[bytes] | None = [] if v2 else None
+
+    def update(self, part: memoryview) -> None:
+        if self._plain is not None:
+            self._plain.update(part)
+        if self._blocks is not None:
+            self._blocks += block_hashes(part)
+
+    def digests(self, pad: int, height: int) -> Digests:
+        """The SHA-1 and the root of the block hashes, each empty if not asked for."""
+        plain, root = b"", b""
+        if self._plain is not None:
+            for at in range(0, pad, len(_ZEROS)):
+                self._plain.update(_ZEROS[: pad - at])
+            plain = self._plain.digest()
+        if self._blocks is not None:
+            root = root_of(self._blocks, height)
+        return plain, root
 
 
-def digests(tasks: list[Task], v1: bool, v2: bool) -> list[tuple[bytes, bytes]]:
-    return [digest(task, v1=v1, v2=v2) for task in tasks]
+def digest(task: Task, *, v1: bool, v2: bool) -> Digests:
+    hasher = Hasher(v1=v1, v2=v2)
+    hasher.update(task.data)
+    return hasher.digests(task.pad, task.height)
 
 
-def proves(torrent: Torrent, piece: int, found: tuple[bytes, bytes]) -> bool:
+def proves(torrent: Torrent, piece: int, found: Digests) -> bool:
     """Are these the digests that the torrent has for the piece?  A hybrid needs both."""
     plain, root = found
     if torrent.has_v1 and plain != torrent.pieces[piece * _SHA1 : (piece + 1) * _SHA1]:
@@ -65,8 +81,8 @@ def proves(torrent: Torrent, piece: int, found: tuple[bytes, bytes]) -> bool:
 
 def verify(torrent: Torrent, tasks: list[Task]) -> list[bool]:
     """Which of these pieces are what the torrent says."""
-    found = digests(tasks, torrent.has_v1, torrent.checks_v2)
-    return [proves(torrent, task.piece, each) for task, each in zip(tasks, found, strict=True)]
+    v1, v2 = torrent.has_v1, torrent.checks_v2
+    return [proves(torrent, task.piece, digest(task, v1=v1, v2=v2)) for task in tasks]
 
 
 def blame_hashes(data: memoryview) -> list[bytes]:
@@ -75,31 +91,3 @@ def blame_hashes(data: memoryview) -> list[bytes]:
         sha1(data[at : at + BLOCK], usedforsecurity=False).digest()
         for at in range(0, len(data), BLOCK)
     ]
-
-
-class LongProof:
-    """Proves a piece that is too large for memory, a part at a time."""
-
-    def __init__(self, torrent: Torrent, piece: int) -> None:
-        self._torrent = torrent
-        self._piece = piece
-        self._size = 0
-        self._plain = sha1(usedforsecurity=False)
-        self._blocks: list[bytes] = []
-
-    def update(self, part: bytes) -> None:
-        """The next bytes; all parts but the last are whole blocks."""
-        self._size += len(part)
-        if self._torrent.has_v1:
-            self._plain.update(part)
-        if self._torrent.checks_v2:
-            self._blocks += block_hashes(memoryview(part))
-
-    @property
-    def right(self) -> bool:
-        layout, root = self._torrent.layout, b""
-        for at in range(self._size, layout.piece_size(self._piece), len(_ZEROS)):
-            self._plain.update(_ZEROS[: layout.piece_size(self._piece) - at])
-        if self._torrent.checks_v2:
-            root = root_of(self._blocks, piece_height(layout, self._piece))
-        return proves(self._torrent, self._piece, (self._plain.digest(), root))

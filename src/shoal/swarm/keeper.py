@@ -42,6 +42,7 @@ class Keeper:
         self._spilled = asyncio.Event()
         self._load = asyncio.Event()
         self._finishing = False
+        self._noting = asyncio.Lock()  # a late note would lie beside a finished content
         exchange.on_finished = self._something_finished
         serving.on_load = self._load.set
 
@@ -59,7 +60,8 @@ class Keeper:
             self.complete.set()
 
     async def _finish(self) -> None:
-        await self.storage.finish(self.exchange.have)
+        async with self._noting:
+            await self.storage.finish(self.exchange.have)
 
     async def persist(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do it, again and again while the disk is full or fails."""
@@ -207,4 +209,6 @@ class Keeper:
 
     async def save(self) -> None:
         have: Bitfield = self.exchange.have
-        await self.storage.save(have)
+        async with self._noting:
+            if not self.complete.is_set():
+                await self.storage.save(have)

@@ -1,12 +1,11 @@
 """Torrents made out of files and folders.
 
-The files are laid out on one line, read in batches of pieces by a few workers
-at once, and each batch is hashed for v1 and v2 in one pass over its bytes.
+The files are laid out on one line, cut into pieces, and hashed for v1 and v2 in
+one pass over their bytes.
 
 BEP 3, 47 (pad files of hybrids), 52.
 """
 
-import asyncio
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -15,16 +14,15 @@ from typing import Any
 from shoal.codec import bencode
 from shoal.disk import Disk
 from shoal.errors import StorageError, UsageError
-from shoal.swarm.hashing import Task, digests, make_task
+from shoal.swarm.hashing import Digests
 from shoal.swarm.layout import File, Layout
 from shoal.swarm.merkle import BLOCK, file_root
+from shoal.swarm.survey import Line, hash_pieces
 from shoal.swarm.torrent import PIECE_LENGTH_MAX, Torrent
 
 PIECES_AIM = 2048  # a piece length is chosen that gives at most so many pieces ...
 PIECE_LENGTH_LEAST = 64 * 1024  # ... but none so short that headers and hashes cost more
 PIECE_LENGTH_MOST = 16 << 20  # ... and none so long that a failed hash costs too much
-BATCH = 4 << 20  # bytes that a worker reads and hashes at a time: they stay in the cache
-WORKERS = max(2, os.cpu_count() or 2)
 SCAN_MAX = 1_000_000  # files in one folder tree
 VERSIONS = ("v1", "v2", "hybrid")
 
@@ -151,66 +149,20 @@ def arrange(
 
 async def _hash_all(
     disk: Disk, layout: Layout, origins: list[str], version: str, progress: Progress | None
-) -> list[tuple[bytes, bytes]]:
-    found: list[tuple[bytes, bytes]] = [(b"", b"")] * layout.count
-    batch = max(1, BATCH // layout.piece_length)
-    starts = iter(range(0, layout.count, batch))
-    v1, v2 = version != "v2", version != "v1"
-    done = 0
+) -> list[Digests]:
+    def show(pieces: int) -> None:
+        if progress is not None:
+            progress(min(pieces * layout.piece_length, layout.size), layout.size)
 
-    async def work() -> None:
-        nonlocal done
-        buffer = memoryview(bytearray(min(batch, layout.count) * layout.piece_length))
-        for start in starts:
-            pieces = range(start, min(start + batch, layout.count))
-            tasks = await _read_pieces(disk, layout, origins, pieces, buffer, v2=v2)
-            found[start : pieces.stop] = await disk.run(digests, tasks, v1, v2)
-            done += sum(len(task.data) for task in tasks)
-            if progress is not None:
-                progress(min(done, layout.size), layout.size)
-
-    async with asyncio.TaskGroup() as group:
-        for _ in range(WORKERS):
-            group.create_task(work())
-    return found
-
-
-async def _read_pieces(
-    disk: Disk, layout: Layout, origins: list[str], pieces: range, buffer: memoryview, *, v2: bool
-) -> list[Task]:
-    """The bytes of some pieces in a row, each as a task for the hasher."""
-    tasks: list[Task] = []
-    at = 0
-    for piece in pieces:
-        size = layout.data_size(piece)
-        tasks.append(make_task(layout, piece, buffer[at : at + size], v2=v2))
-        at += size
-    runs = joined_spans(layout, pieces)
-    at = 0
-    for file, offset, length in runs:
-        view = buffer[at : at + length]
-        at += length
-        if layout.files[file].pad:
-            view[:] = bytes(length)
-        elif await disk.read_into(origins[file], offset, view) != length:
-            raise StorageError(f"{origins[file]} became shorter while it was read")
-    return tasks
-
-
-def joined_spans(layout: Layout, pieces: range) -> list[tuple[int, int, int]]:
-    """The file bytes under pieces in a row, as few runs as it goes: (file, offset, length)."""
-    runs: list[list[int]] = []
-    for piece in pieces:
-        for span in layout.spans(piece, 0, layout.data_size(piece)):
-            if runs and runs[-1][0] == span.file and runs[-1][1] + runs[-1][2] == span.offset:
-                runs[-1][2] += span.length
-            else:
-                runs.append([span.file, span.offset, span.length])
-    return [(file, offset, length) for file, offset, length in runs]
+    line = Line(disk, layout, lambda index: (origins[index], 0))
+    everything = range(layout.count)
+    return await hash_pieces(
+        line, everything, v1=version != "v2", v2=version != "v1", progress=show
+    )
 
 
 def info_fields(
-    name: str, layout: Layout, recipe: Recipe, found: list[tuple[bytes, bytes]], *, single: bool
+    name: str, layout: Layout, recipe: Recipe, found: list[Digests], *, single: bool
 ) -> dict[bytes, Any]:
     """The info dictionary."""
     fields: dict[bytes, Any] = {
@@ -237,7 +189,7 @@ def _file_entry(file: File) -> dict[bytes, Any]:
     return entry
 
 
-def _file_tree(layout: Layout, found: list[tuple[bytes, bytes]]) -> dict[bytes, Any]:
+def _file_tree(layout: Layout, found: list[Digests]) -> dict[bytes, Any]:
     tree: dict[bytes, Any] = {}
     for index, file in enumerate(layout.files):
         if file.pad:
@@ -251,15 +203,13 @@ def _file_tree(layout: Layout, found: list[tuple[bytes, bytes]]) -> dict[bytes, 
     return tree
 
 
-def _root(layout: Layout, index: int, found: list[tuple[bytes, bytes]]) -> bytes:
+def _root(layout: Layout, index: int, found: list[Digests]) -> bytes:
     layer = [found[piece][1] for piece in layout.pieces_of(index)]
     height = (layout.piece_length // BLOCK).bit_length() - 1
     return layer[0] if len(layer) == 1 else file_root(layer, height)
 
 
-def _piece_layers(
-    layout: Layout, found: list[tuple[bytes, bytes]], version: str
-) -> dict[bytes, bytes]:
+def _piece_layers(layout: Layout, found: list[Digests], version: str) -> dict[bytes, bytes]:
     layers = {}
     for index, file in enumerate(layout.files):
         if version != "v1" and not file.pad and file.length > layout.piece_length:

@@ -7,17 +7,16 @@ in a hidden folder beside the content, with the note for resuming, and that
 folder goes when everything is here.  Symbolic links are never followed.
 """
 
-import asyncio
 import os
 from collections.abc import Callable, Iterable, Sequence
 
 from shoal.disk import Disk
 from shoal.errors import MissingError, ProtocolError, StorageError
-from shoal.swarm.hashing import LongProof, Task, make_task, verify
+from shoal.swarm.hashing import Hasher, piece_height, proves
 from shoal.swarm.layout import Layout
-from shoal.swarm.make import BATCH, WORKERS
 from shoal.swarm.pieces import Bitfield
 from shoal.swarm.resume import Resume, Seen
+from shoal.swarm.survey import Line, hash_pieces
 from shoal.swarm.torrent import Torrent
 
 COPY = 4 << 20  # bytes moved at a time out of the part file
@@ -155,25 +154,17 @@ class Storage:
         found = Bitfield(self.layout.count)
         sizes = [seen[0] for seen in await self.look()]
         todo = [piece for piece in pieces if self._present(piece, sizes)]
-        batch = max(1, BATCH // self.layout.piece_length)
-        starts = iter(range(0, len(todo), batch))
-        done = 0
 
-        async def work() -> None:
-            nonlocal done
-            buffer = bytearray(min(batch, len(todo)) * self.layout.piece_length)
-            for start in starts:
-                group = todo[start : start + batch]
-                for piece, right in zip(group, await self._check(group, buffer), strict=True):
-                    if right:
-                        found.add(piece)
-                done += len(group)
-                if progress is not None:
-                    progress(done, len(todo))
+        def show(done: int) -> None:
+            if progress is not None:
+                progress(done, len(todo))
 
-        async with asyncio.TaskGroup() as tasks:
-            for _ in range(WORKERS):
-                tasks.create_task(work())
+        line = Line(self.disk, self.layout, self._place, whole=False)
+        v1, v2 = self.torrent.has_v1, self.torrent.checks_v2
+        hashed = await hash_pieces(line, todo, v1=v1, v2=v2, progress=show)
+        for piece, digests in zip(todo, hashed, strict=True):
+            if proves(self.torrent, piece, digests):
+                found.add(piece)
         return found
 
     def _present(self, piece: int, sizes: list[int]) -> bool:
@@ -184,34 +175,6 @@ class Storage:
             or sizes[span.file] >= span.offset + span.length
             for span in self.layout.spans(piece, 0, self.layout.data_size(piece))
         )
-
-    async def _check(self, pieces: list[int], buffer: bytearray) -> list[bool]:
-        """Hash a few pieces, read into one buffer run by run."""
-        tasks: list[Task] = []
-        whole = memoryview(buffer)
-        for run in runs_of(pieces):
-            start = run.start * self.layout.piece_length
-            length = (len(run) - 1) * self.layout.piece_length + self.layout.piece_size(run[-1])
-            await self._read_run(start, whole[:length])
-            tasks += self._tasks(run, whole[:length])
-            whole = whole[len(run) * self.layout.piece_length :]
-        return await self.disk.run(verify, self.torrent, tasks)
-
-    async def _read_run(self, start: int, view: memoryview) -> None:
-        covered = sum(span.length for span in self.layout.spans_at(start, len(view)))
-        if covered < len(view) or any(
-            self.layout.files[span.file].pad for span in self.layout.spans_at(start, len(view))
-        ):
-            view[:] = bytes(len(view))  # gaps and pads are zeros
-        await self.read(start, len(view), into=view)
-
-    def _tasks(self, pieces: range, whole: memoryview) -> list[Task]:
-        length, v2 = self.layout.piece_length, self.torrent.checks_v2
-        found = []
-        for number, piece in enumerate(pieces):
-            data = whole[number * length : number * length + self.layout.data_size(piece)]
-            found.append(make_task(self.layout, piece, data, v2=v2))
-        return found
 
     async def look(self) -> list[Seen]:
         """Size and time of change of every file."""
@@ -237,12 +200,15 @@ class Storage:
     async def settle(self, piece: int) -> bool:
         """Prove a spilled piece and move it to its files; False if it is wrong."""
         size = self.layout.data_size(piece)
-        proof = LongProof(self.torrent, piece)
+        v1, v2 = self.torrent.has_v1, self.torrent.checks_v2
+        hasher = Hasher(v1=v1, v2=v2)
         base = self._slots[piece] * self.layout.piece_length
         for at in range(0, size, COPY):
             part = await self.disk.read(f"{self.notes}/parts", base + at, min(COPY, size - at))
-            await self.disk.run(proof.update, part)
-        if not proof.right:
+            await self.disk.run(hasher.update, memoryview(part))
+        pad = self.layout.piece_size(piece) - size
+        digests = hasher.digests(pad, piece_height(self.layout, piece) if v2 else 0)
+        if not proves(self.torrent, piece, digests):
             del self._slots[piece]
             return False
         for at in range(0, size, COPY):
@@ -306,17 +272,6 @@ class Storage:
                 await self.disk.remove(f"{self.notes}/{name}")
         if await self.disk.stat(self.notes):
             await self.disk.remove(self.notes)
-
-
-def runs_of(pieces: Sequence[int]) -> list[range]:
-    """Sorted piece numbers as runs of neighbours."""
-    runs: list[range] = []
-    for piece in pieces:
-        if runs and runs[-1].stop == piece:
-            runs[-1] = range(runs[-1].start, piece + 1)
-        else:
-            runs.append(range(piece, piece + 1))
-    return runs
 
 
 def refuse_links(folder: str, path: str) -> None:
