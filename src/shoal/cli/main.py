@@ -26,6 +26,7 @@ from shoal.errors import UsageError
 
 COMMANDS = {  # name -> the module that holds it, and what it does
     "call": ("shoal.cli.rpc", "call a named service of a peer or through a Grape"),
+    "completion": ("shoal.cli.completion", "print what a shell needs to complete commands"),
     "demo": ("shoal.cli.demo", "the first minute: nodes on this machine share, store, call"),
     "lab": ("shoal.cli.lab", "run simulated worlds again: shoal lab replay"),
     "config": ("shoal.cli.config", "show each setting, its value and where it came from"),
