@@ -12,6 +12,7 @@ from tests.fuzz import dht, discovery, kad, kept, net, rpc, seeds, swarm
 
 from shoal.codec import bencode, multibase, multihash, varint
 from shoal.codec.buffer import Buffer
+from shoal.discovery import lsd
 from shoal.net import identify
 from shoal.net.secure import certificate
 from shoal.peer.id import PeerId
@@ -87,6 +88,8 @@ DECODERS = (
     Decoder("tracker-udp-request", discovery.udp_request, discovery.UDP_REQUESTS),
     Decoder("tracker-udp-reply", discovery.udp_reply, discovery.UDP_REPLIES),
     Decoder("tracker-index", kept.tracker_index, kept.TRACKER_INDICES),
+    Decoder("mdns", discovery.mdns_node, discovery.MDNS),
+    Decoder("lsd", lsd.decode, discovery.LSD),
     Decoder("torrent", swarm.torrent, swarm.TORRENTS),
     Decoder("torrent-info", swarm.info, swarm.INFOS),
     Decoder("magnet", text(swarm.magnet), swarm.MAGNETS),

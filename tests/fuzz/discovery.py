@@ -1,7 +1,10 @@
-"""What trackers and their clients can be told, over HTTP and UDP."""
+"""What trackers, their clients and neighbours on a LAN can be told."""
 
-from shoal.discovery import tracker, tracker_udp
+from random import Random
+
+from shoal.discovery import dns, lsd, mdns, tracker, tracker_udp
 from shoal.discovery.compact import V6_SIZE, unpack
+from shoal.discovery.dns import PTR, Record
 from shoal.discovery.tracker import Announce, Answer, Counters
 
 Bytes = bytes | memoryview
@@ -33,6 +36,28 @@ UDP_REPLIES = (
     tracker_udp.encode_error(7, "no"),
 )
 ADDRESSES = (bytes(range(1, 37)), bytes(36))
+_PEER_NAME = f"abc.{mdns.PEERS}"
+_OFFER = mdns.about(_PEER_NAME, ("/ip4/1.2.3.4/tcp/5", "/ip6/::1/tcp/5"))
+MDNS = (
+    dns.encode_query([mdns.PEERS], [Record(mdns.PEERS, PTR, 120, _PEER_NAME)]),
+    dns.encode_response([Record(mdns.PEERS, PTR, 120, _PEER_NAME)], _OFFER),
+    bytes.fromhex("000000000001000000000000045f703270045f756470056c6f63616c00000c0001"),
+    b"\0\0\x84\0\0\0\0\2\0\0\0\0\1a\0\0\x0c\0\1\0\0\0x\0\4\1b\xc0\x0c\xc0\x0c\0\x0c\0\1\0\0\0x\0\2\xc0\x19",
+)
+LSD = (
+    lsd.encode(lsd.GROUPS[0], 6881, [_HASH], "7179b12f"),
+    lsd.encode(lsd.GROUPS[1], 6881, [_HASH, bytes(20)], ""),
+)
+
+
+def mdns_node(data: Bytes) -> None:
+    """The decoder, then a node that seeks and answers."""
+    node = mdns.Mdns(Random(1))
+    node.offer(mdns.PEERS, ["/ip4/1.2.3.4/tcp/5"], 0.0)
+    node.seek(mdns.PEERS, 0.0)
+    node.receive(bytes(data), "1.2.3.4", 1.0)
+    node.tick(2.0)
+    dns.decode(data)
 
 
 def query(data: Bytes) -> None:

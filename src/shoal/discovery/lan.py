@@ -43,6 +43,9 @@ class Manners:
     every: float  # between further ones; inf: only who asks hears more
     spacing: float  # between two announcements of one topic, at the least
     asking: float = 30.0  # between two questions, at the most
+    enough: float = (
+        inf  # how many answers of others make ours needless; inf: each speaks for itself
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,8 @@ class _Offer:
     due: float
     said: float = -inf
     count: int = 0
+    others: float = inf  # who answered since we were asked; inf: nobody has asked
+    planned: float = inf  # when it is due if others answer
 
 
 @dataclass(slots=True)
@@ -153,7 +158,16 @@ class Lan:
         offer = self._offers.get(topic)
         if offer is not None:
             soon = max(now + self._moment(), offer.said + self.manners.spacing)
-            offer.due = min(offer.due, soon)
+            if soon < offer.due:
+                offer.planned, offer.due, offer.others = offer.due, soon, 0
+
+    def answered(self, topic: Topic) -> None:
+        """Somebody whom we know has spoken: when enough have, we need not."""
+        offer = self._offers.get(topic)
+        if offer is not None and offer.others < inf:
+            offer.others += 1
+            if offer.others >= self.manners.enough:
+                offer.due, offer.others = offer.planned, inf
 
     def overheard(self, topic: Topic, now: float) -> None:
         """Somebody has put our question: its answers come to us, too."""
@@ -222,7 +236,7 @@ class Lan:
         return says, asks, [Gone(*key) for key in over]
 
     def _has_said(self, offer: _Offer, now: float) -> None:
-        offer.said = now
+        offer.said, offer.others = now, inf
         offer.count += 1
         pause = self.manners.again if offer.count == 1 else self.manners.every
         offer.due = now + self._about(pause)

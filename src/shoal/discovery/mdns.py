@@ -167,7 +167,7 @@ class Mdns:
         name, addresses = self._offers[topic]
         answers, more = [Record(topic, dns.PTR, TTL, name)], []
         for count in range(len(addresses), -1, -1):
-            more = _about(name, addresses[:count])
+            more = about(name, addresses[:count])
             data = dns.encode_response(answers, more)
             if len(data) <= SIZE_MAX:
                 break
@@ -182,7 +182,7 @@ def _service_of(topic: str) -> str:
     return topic.partition("._sub.")[2] or topic
 
 
-def _about(name: str, addresses: tuple[str, ...]) -> list[Record]:
+def about(name: str, addresses: tuple[str, ...]) -> list[Record]:
     """TXT says it all; SRV, A and AAAA are for programs that list any service."""
     texts = tuple(KEY + b"=" + address.encode() for address in addresses)
     records = [Record(name, dns.TXT, TTL, texts=texts)]

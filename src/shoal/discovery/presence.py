@@ -15,31 +15,30 @@ that it stays silent.
 """
 
 import asyncio
-import socket
-import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from ipaddress import ip_address
+from functools import partial
 from math import inf
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 
 from shoal.config import is_loopback, setting
-from shoal.discovery import mdns
+from shoal.discovery import lsd, mdns
 from shoal.discovery.lan import Found, Gone, Topic
+from shoal.discovery.lsd import Lsd
 from shoal.discovery.mdns import Mdns, topic_of
 from shoal.errors import ClosedError, ProtocolError
+from shoal.net.transport.multicast import LOOPBACK, GroupSocket, is_ipv4
 from shoal.peer.multiaddr import Multiaddr
 
 if TYPE_CHECKING:
     from random import Random
 
-LOOPBACK, ANY = "127.0.0.1", "0.0.0.0"
 INTERFACES_MAX = 16
 WAITING_MAX = 256  # addresses that nobody has taken from an iterator yet
-CLOSE_TIMEOUT = 5.0  # seconds
-IP_MULTICAST_ALL = 49  # ip(7): also groups that other sockets have joined; Python has no name
+
+Address = tuple[str, int]  # host and port
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +75,10 @@ class Presence:
         self.loopback_only = loopback_only
         self.problems: dict[str, str] = {}  # interface and group -> why it is not used
         self._mdns = Mdns(rng)
-        self._ears: list[Ear] = []
+        self._lsd = [Lsd(rng, group) for group in lsd.GROUPS]  # IPv4 and IPv6 are two networks
+        self._cores: list[Core] = [self._mdns, *self._lsd]
+        self._ears: list[tuple[Core, GroupSocket]] = []
+        self._takers: dict[bytes, Callable[[list[Address]], None]] = {}
         self._queues: dict[Topic, list[asyncio.Queue[str]]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
@@ -105,11 +107,8 @@ class Presence:
         self._flush()
         if self._timer is not None:
             self._timer.cancel()
-        for ear in self._ears:
-            ear.close()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(CLOSE_TIMEOUT):
-                await asyncio.gather(*(ear.closed for ear in self._ears))
+        for _, ear in self._ears:
+            await ear.aclose()
 
     @property
     def waiting(self) -> str:
@@ -156,6 +155,23 @@ class Presence:
         """
         return self._seek(topic_of(number))
 
+    # Swarms
+
+    def join(self, info_hash: bytes, port: int, found: Callable[[list[Address]], None]) -> None:
+        """Tell BitTorrent clients that we accept peers of this swarm; hear of theirs.
+
+        `found` is called with the addresses of others.  Port 0: only hear.
+        """
+        self._takers[info_hash] = found
+        for core in self._lsd:
+            self._speak(partial(core.join, info_hash, port))
+
+    def part(self, info_hash: bytes) -> None:
+        """Take no part any more; safe at any time."""
+        self._takers.pop(info_hash, None)
+        for core in self._lsd:
+            core.leave(info_hash)
+
     # Inside
 
     async def _seek(self, topic: str) -> AsyncIterator[str]:
@@ -195,137 +211,54 @@ class Presence:
         self._flush()
 
     def _tell(self, event: Found | Gone) -> None:
-        if isinstance(event, Found):
-            for queue in self._queues.get(event.topic, ()):
-                for address in event.texts:
-                    if not queue.full():
-                        queue.put_nowait(address)
+        if isinstance(event, Gone):
+            return
+        if isinstance(event.topic, bytes):
+            host, port = event.texts
+            self._takers[event.topic]([(host, int(port))])
+            return
+        for queue in self._queues.get(event.topic, ()):
+            for address in event.texts:
+                if not queue.full():
+                    queue.put_nowait(address)
 
     def _flush(self) -> None:
         """Send what is there to send, and be woken when there is more."""
-        for core in self._cores():
+        for core, ear in self._ears:
             for data in core.out:
-                for ear in self._ears:
-                    if ear.core is core:
-                        ear.send(data)
+                ear.send(data)
+        for core in self._cores:
             core.out.clear()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        deadline = min(core.deadline for core in self._cores())
+        deadline = min(core.deadline for core in self._cores)
         if deadline < inf and self._ears and not self._closed:
             self._timer = asyncio.get_running_loop().call_at(deadline, self._wake)
 
     def _wake(self) -> None:
         self._timer = None
         now = asyncio.get_running_loop().time()
-        for core in self._cores():
+        for core in self._cores:
             for event in core.tick(now):
                 self._tell(event)
         self._flush()
 
-    def _cores(self) -> list[Core]:
-        return [self._mdns]
-
     async def _open(self, interface: str) -> None:
         for group in mdns.GROUPS:
             await self._listen(self._mdns, interface, group, mdns.PORT, mdns.HOPS)
+        for core in self._lsd:
+            await self._listen(core, interface, core.group, lsd.PORT, lsd.HOPS)
 
     async def _listen(self, core: Core, interface: str, group: str, port: int, hops: int) -> None:
-        if ":" in group and (self.loopback_only or _is_ipv4(interface)):
-            return  # an IPv4 address names an interface for IPv4 alone
-        loop = asyncio.get_running_loop()
-        hops = 0 if interface == LOOPBACK else hops
+        if ":" in group and is_ipv4(interface):
+            return  # that names an interface for IPv4 alone
         try:
-            raw = make_socket(group, port)
-            ear = Ear(core, (group, port), self._hear)
-            await loop.create_datagram_endpoint(lambda: ear, sock=raw)
+            ear = await GroupSocket.open(group, port, interface, hops, partial(self._hear, core))
         except OSError as error:
             self.problems[f"{interface} {group}"] = str(error)
-            return
-        try:
-            join(ear.transport.get_extra_info("socket"), group, interface, hops)
-        except OSError as error:
-            self.problems[f"{interface} {group}"] = str(error)
-            ear.close()
         else:
-            self._ears.append(ear)
-
-
-class Ear(asyncio.DatagramProtocol):
-    """A socket that has joined a group on one interface."""
-
-    def __init__(
-        self, core: Core, group: tuple[str, int], hear: Callable[[Core, bytes, str], None]
-    ) -> None:
-        self.core = core
-        self.transport: Any = None
-        self.refused = 0  # datagrams that the system would not send
-        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._group = group
-        self._hear = hear
-
-    def send(self, data: bytes) -> None:
-        try:
-            self.transport.sendto(data, self._group)
-        except OSError:
-            self.refused += 1
-
-    def close(self) -> None:
-        self.transport.close()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport
-
-    def datagram_received(self, data: bytes, addr: Any) -> None:
-        self._hear(self.core, data, addr[0])
-
-    def error_received(self, exc: Exception) -> None:
-        """No network at the moment: what is said later may arrive."""
-        self.refused += 1
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if not self.closed.done():
-            self.closed.set_result(None)
-
-
-def make_socket(group: str, port: int) -> socket.socket:
-    """Bound to the group's port, which other programs use, too."""
-    v6 = ":" in group
-    made = socket.socket(socket.AF_INET6 if v6 else socket.AF_INET, socket.SOCK_DGRAM)
-    try:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if hasattr(socket, "SO_REUSEPORT"):
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        if v6:
-            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        elif sys.platform == "linux":
-            made.setsockopt(socket.IPPROTO_IP, IP_MULTICAST_ALL, 0)
-        made.bind(("::" if v6 else ANY, port))
-    except OSError:
-        made.close()
-        raise
-    return made
-
-
-def join(sock: Any, group: str, interface: str, hops: int) -> None:
-    """Hear a group on an interface, and speak to it there; OSError where that cannot be."""
-    number = 0 if not interface or _is_ipv4(interface) else socket.if_nametoindex(interface)
-    if ":" in group:
-        index = number.to_bytes(4, sys.byteorder)
-        address = socket.inet_pton(socket.AF_INET6, group)
-        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, address + index)
-        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, number)
-        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, hops)
-        return
-    place = ip_address(interface if _is_ipv4(interface) else ANY).packed
-    if number:
-        place += number.to_bytes(4, sys.byteorder)  # an ip_mreqn
-    sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, ip_address(group).packed + place)
-    chosen = b"\0\0\0\0" + place if number else place
-    sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, chosen)
-    sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, hops)
-    sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 1)
+            self._ears.append((core, ear))
 
 
 def reachable(addresses: Iterable[str], *, loopback_only: bool) -> list[str]:
@@ -337,10 +270,3 @@ def reachable(addresses: Iterable[str], *, loopback_only: bool) -> list[str]:
             host = Multiaddr.parse(address).host or ""
             (near if is_loopback(host) else far).append(address)
     return near if loopback_only or not far else far
-
-
-def _is_ipv4(text: str) -> bool:
-    try:
-        return ip_address(text).version == 4
-    except ValueError:
-        return False
