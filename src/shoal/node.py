@@ -14,7 +14,7 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -29,8 +29,9 @@ from shoal.dht.mainline.words import Announced
 from shoal.dht.networks import Network, Networks
 from shoal.dht.service import Dht
 from shoal.dht.settings import MainlineSettings
+from shoal.discovery.presence import LanSettings, Presence
 from shoal.disk import Disk
-from shoal.errors import ConfigError, UsageError
+from shoal.errors import ClosedError, ConfigError, ProtocolError, UsageError
 from shoal.home import Home
 from shoal.metrics import Metrics
 from shoal.net.dialler import DialSettings
@@ -49,19 +50,20 @@ from shoal.net.upgrade import Offer
 from shoal.net.web import Web
 from shoal.peer.book import SWEEP, Book
 from shoal.peer.key import PrivateKey
+from shoal.peer.multiaddr import Multiaddr
 from shoal.rpc.service import Services, ServiceSettings
 from shoal.swarm.contents import Contents
 from shoal.swarm.service import Swarm
 from shoal.swarm.settings import SwarmSettings
-from shoal.swarm.sources import DhtSource, TrackerSource, fetch_by
+from shoal.swarm.sources import DhtSource, LanSource, TrackerSource, fetch_by
 from shoal.swarm.transfer import Source, Transfer
 
 if TYPE_CHECKING:
     from shoal.net.connection import Connection
     from shoal.net.stream import Stream
     from shoal.peer.id import PeerId
-    from shoal.peer.multiaddr import Multiaddr
 
+NEIGHBOURS_ASKED = 8  # of those on the local network, when a DHT is joined
 AGENT = f"shoal/{__version__}"
 SECURITIES = ("hybrid", "noise", "tls")
 MUXERS = ("yamux", "mplex")
@@ -94,6 +96,7 @@ SETTINGS = (
     SwarmSettings,
     MainlineSettings,
     Libp2pDhtSettings,
+    LanSettings,
 )
 
 
@@ -147,6 +150,7 @@ class Node:
         self.fetch = self.swarm.fetch
         self._host: Host | None = None
         self._introduction: Introduction | None = None
+        self._lan: asyncio.Future[Presence] | None = None
         self._closed = False
 
     async def __aenter__(self) -> Self:
@@ -194,6 +198,8 @@ class Node:
             host.handle(protocol, handler)
         await host.listen(*self._listen)
         _ = host.tasks.start(self._keep_book(), "book")
+        if self._meeting:
+            _ = host.tasks.start(self._meet_neighbours(), "neighbours")
 
     def _offer(self) -> Offer:
         key = self._key
@@ -220,6 +226,47 @@ class Node:
         while True:
             await asyncio.sleep(SWEEP)
             self.book.tick(asyncio.get_running_loop().time())
+            if self._meeting:
+                self._greet(await self.lan())
+
+    # Neighbours
+
+    @property
+    def _meeting(self) -> bool:
+        """Whether libp2p peers of the local network shall know of us: who listens nowhere hides."""
+        return self.config.of(LanSettings).enabled and bool(self._listen)
+
+    async def lan(self) -> Presence:
+        """Our presence on the local network; nobody there hears of us before the first call."""
+        if self._closed:
+            raise ClosedError("the node has ended")
+        if self._lan is None:
+            presence = Presence(
+                self.rng,
+                settings=self.config.of(LanSettings),
+                loopback_only=self.config.loopback_only,
+            )
+            self._lan = asyncio.ensure_future(presence.__aenter__())
+        return await asyncio.shield(self._lan)
+
+    async def _meet_neighbours(self) -> None:
+        lan = await self.lan()
+        self._greet(lan)
+        async for address in lan.peers():
+            self._meet(address)
+
+    def _greet(self, lan: Presence) -> None:
+        """Be found where we are now; the book keeps neighbours for as long as they are there."""
+        lan.announce(str(address) for address in self.addresses)
+        for address in lan.neighbours:
+            self._meet(address)
+
+    def _meet(self, text: str) -> None:
+        with suppress(ProtocolError):
+            address = Multiaddr.parse(text)
+            peer, now = address.peer, asyncio.get_running_loop().time()
+            if peer is not None and peer != self.id and self.config.allows(address.host or ""):
+                self.book.add(peer, [address], now)
 
     # Find by key, and contents
 
@@ -272,7 +319,9 @@ class Node:
         ) as dht:
             if self.home is not None:
                 await dht.keep_in(self.home)
-            await dht.join([name for name in self.config.bootstrap if name.startswith("/")])
+            names = [name for name in self.config.bootstrap if name.startswith("/")]
+            near = (await self._lan).neighbours if self._lan is not None else []
+            await dht.join([*names, *near[:NEIGHBOURS_ASKED]])
             yield dht.dht
 
     async def _put_libp2p(self, dht: Dht, value: bytes, salt: bytes, signed: bool) -> bytes:
@@ -306,12 +355,16 @@ class Node:
             uses = "mainline" in self.dht.networks
             return DhtSource(transfer, self.dht, Announced) if uses else None
 
+        def neighbours(transfer: Transfer) -> Source | None:
+            uses = self.config.of(LanSettings).enabled
+            return LanSource(transfer, self.lan) if uses else None
+
         return Swarm(
             self.disk,
             self.rng,
             settings=self.config.of(SwarmSettings),
             limits=self.host.limits,
-            makers=[trackers, mainline],
+            makers=[trackers, mainline, neighbours],
             allows=self.config.allows,
         )
 
@@ -322,7 +375,7 @@ class Node:
         return self.host.id
 
     @property
-    def addresses(self) -> "list[Multiaddr]":
+    def addresses(self) -> list[Multiaddr]:
         """Where we can be reached, each ending in /p2p/ID."""
         return self.host.addresses
 
@@ -370,6 +423,8 @@ class Node:
         self._closed = True
         await self.swarm.aclose()
         await self.dht.aclose()
+        if self._lan is not None:
+            await (await self._lan).aclose()
         await self._web.aclose()
         if self._host is not None:
             await self._host.aclose()

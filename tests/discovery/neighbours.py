@@ -20,7 +20,7 @@ class Street:
         network = self.world.network
         network.lan_path = Path(Constant(0.0005), loss=loss)
         lan = network.lan()
-        self.hosts = [network.host(f"n{number}", lan=lan) for number in range(count)]
+        self.hosts = [self.world.host(f"n{number}", lan=lan) for number in range(count)]
         self.arrived = 0
         network.watch = self._count
 

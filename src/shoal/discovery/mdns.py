@@ -129,7 +129,10 @@ class Mdns:
                     self.lan.asked(topic, now)
 
     def _read_response(self, message: Message, source: str, now: float) -> list[Event]:
-        texts = {one.name: one for one in message.records if one.kind == dns.TXT}
+        texts: dict[str, tuple[bytes, ...]] = {}  # js-libp2p has a record for each address
+        for one in message.records:
+            if one.kind == dns.TXT:
+                texts[one.name] = texts.get(one.name, ()) + one.texts
         events: list[Event | None] = []
         for pointer in message.records:
             topic, name = pointer.name, pointer.target
@@ -201,10 +204,10 @@ def about(name: str, addresses: tuple[str, ...]) -> list[Record]:
     return records + [Record(host, kind, TTL, ip) for ip, kind in kinds]
 
 
-def _addresses_of(record: Record) -> tuple[str, ...]:
+def _addresses_of(texts: tuple[bytes, ...]) -> tuple[str, ...]:
     """Some number their texts (dnsaddr2=), for a key may stand only once elsewhere."""
     found = []
-    for text in record.texts:
+    for text in texts:
         key, _, value = text.partition(b"=")
         if (
             key.lower().rstrip(b"0123456789") == KEY

@@ -124,11 +124,20 @@ class Presence:
         is nothing else.
         """
         fit = reachable(addresses, loopback_only=self.loopback_only)
-        self._speak(lambda now: self._mdns.offer(mdns.PEERS, fit, now))
+        if fit:
+            self._speak(partial(self._mdns.offer, mdns.PEERS, fit))
+        else:
+            self._speak(lambda now: self._mdns.withdraw(mdns.PEERS))
 
     def peers(self) -> AsyncIterator[str]:
         """The multiaddrs of libp2p peers, each ending in /p2p/ID; endless."""
         return self._seek(mdns.PEERS)
+
+    @property
+    def neighbours(self) -> list[str]:
+        """Those who are there now, as far as somebody iterates over `peers`."""
+        known = self._mdns.lan.present(mdns.PEERS)
+        return [address for addresses in known.values() for address in addresses]
 
     # Numbers
 
@@ -139,8 +148,7 @@ class Presence:
         both sides agree on.  Several nodes may offer one number; again replaces.
         LimitError beyond 1,024 offers.
         """
-        texts, topic = list(addresses), topic_of(number)
-        self._speak(lambda now: self._mdns.offer(topic, texts, now))
+        self._speak(partial(self._mdns.offer, topic_of(number), list(addresses)))
 
     def withdraw(self, number: int) -> None:
         """Offer it no more; those who know of it are told."""

@@ -1,13 +1,13 @@
-"""Where a transfer hears of peers: its trackers, and the mainline DHT.
+"""Where a transfer hears of peers: its trackers, the mainline DHT, its neighbours.
 
-Both know a content by each of its hashes (a hybrid has two), so each is asked
+All know a content by each of its hashes (a hybrid has two), so each is asked
 once for every hash.  A private torrent (BEP 27) is told to its trackers alone.
 
-BEP 5, 12, 27, 52.
+BEP 5, 12, 14, 27, 52.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -24,6 +24,7 @@ ANNOUNCE_EVERY = 900.0  # seconds between two looks into the DHT, as libtorrent 
 NOT_LISTENING = 1  # the port told when we accept nobody: trackers refuse 0
 ASK_AGAIN = 0.5  # seconds before the DHT is asked again while nobody is known; doubles
 ASK_AGAIN_MAX = 30.0  # seconds
+LOOK_AGAIN = 1.0  # seconds between two looks whether the metadata has come and forbids neighbours
 
 
 class Dht(Protocol):
@@ -32,6 +33,17 @@ class Dht(Protocol):
     def providers(self, key: bytes) -> AsyncIterator[Any]: ...
 
     async def provide(self, key: bytes, what: Any, *, keep: bool = True) -> int: ...
+
+
+class Neighbours(Protocol):
+    """Who is present on the local network."""
+
+    @property
+    def waiting(self) -> str: ...
+
+    def join(self, info_hash: bytes, port: int, found: Callable[[Any], None]) -> None: ...
+
+    def part(self, info_hash: bytes) -> None: ...
 
 
 def fetch_by(web: Web) -> Fetch:
@@ -154,3 +166,41 @@ class DhtSource:
 
     async def stop(self) -> None:
         """The DHT forgets by itself."""
+
+
+class LanSource:
+    """The local network: neighbours are told of us, and they of theirs."""
+
+    def __init__(self, transfer: Transfer, open_lan: Callable[[], Awaitable[Neighbours]]) -> None:
+        self.waiting = "LAN not asked yet"
+        self._transfer = transfer
+        self._open = open_lan
+        self._lan: Neighbours | None = None
+        self._joined: dict[bytes, int] = {}  # -> the port that was told
+
+    async def run(self) -> None:
+        self._lan = lan = await self._open()
+        self.waiting = lan.waiting
+        while not self._private:
+            session = self._transfer.session
+            for info_hash in session.hashes:
+                if self._joined.get(info_hash) != session.port:
+                    self._joined[info_hash] = session.port
+                    lan.join(info_hash, session.port, self._transfer.found)
+            await asyncio.sleep(LOOK_AGAIN)
+        await self.stop()
+        self.waiting = "private: only its trackers are asked"
+
+    @property
+    def _private(self) -> bool:
+        torrent = self._transfer.torrent
+        return torrent is not None and torrent.private
+
+    def completed(self) -> None:
+        """Neighbours do not care who has how much."""
+
+    async def stop(self) -> None:
+        for info_hash in self._joined:
+            if self._lan is not None:
+                self._lan.part(info_hash)
+        self._joined.clear()
