@@ -37,7 +37,7 @@ COUNTS = {
     "ws": {1: 8000, 64: 40_000},
     "native": {1: 8000, 64: 40_000},
 }
-GRAPE_CALLS = 10_000
+GRAPE_CALLS = 7_000
 GRAPE_FLIGHT = 64
 
 Figures = tuple[float, float]  # calls a second, p99 in milliseconds

@@ -78,8 +78,8 @@ class Lookup:
         self._seen: dict[Hashable, Candidate] = {}
         self._paths = [Path([]) for _ in range(min(max(paths, 1), PATHS_MAX))]
         ordered = sorted(seeds, key=self._distance_of)
-        for number, contact in enumerate(ordered):
-            self._learn(self._paths[number % len(self._paths)], [contact])
+        for number, path in enumerate(self._paths):
+            self._learn(path, ordered[number :: len(self._paths)])
 
     @property
     def closest(self) -> list[Contact]:
@@ -96,14 +96,19 @@ class Lookup:
     def done(self) -> bool:
         if not self._answers and self._slow:
             return False  # nobody else is left to be asked: wait for the slow ones after all
-        return all(not path.waiting and self._is_finished(path) for path in self._paths)
+        for path in self._paths:  # noqa: SIM110 (asked twice a question: `all` takes twice as long)
+            if path.waiting or not self._is_finished(path):
+                return False
+        return True
 
     def next(self) -> list[Contact]:
         """Peers to ask now."""
         chosen: list[Contact] = []
         for path in self._paths:
             room = min(self._room(path), self.asked_max - self.asked)
-            for candidate in islice(self._fresh(path), max(room, 0)):
+            if room <= 0 or path.finished:
+                continue
+            for candidate in islice(self._fresh(path), room):
                 candidate.state = WAITING
                 path.waiting += 1
                 self.asked += 1
@@ -145,12 +150,14 @@ class Lookup:
 
     def _room(self, path: Path) -> int:
         """Slow peers make us ask more at once: some of those will be dead too."""
+        if not self._slow:
+            return self._alpha - path.waiting
         alpha = min(self._alpha + self._slow // len(self._paths), max(ALPHA_MAX, self._alpha))
         return alpha - path.waiting
 
     def _is_finished(self, path: Path) -> bool:
         if not path.finished:
-            path.finished = self.asked >= self.asked_max or not any(True for _ in self._fresh(path))
+            path.finished = self.asked >= self.asked_max or next(self._fresh(path), None) is None
         return path.finished
 
     def _fresh(self, path: Path) -> Iterator[Candidate]:

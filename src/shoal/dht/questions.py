@@ -286,9 +286,10 @@ class Questions:
 
     def _step(self, walk: Walk, question: Question, answer: Answer, now: float) -> None:
         closer = [named for named in answer.closer if named.position != self.own]
-        hop = walk.hops.get(question.contact.address, 0) + 1
-        for named in closer:
-            walk.hops.setdefault(named.address, hop)
+        if walk.watcher:
+            hop = walk.hops.get(question.contact.address, 0) + 1
+            for named in closer:
+                walk.hops.setdefault(named.address, hop)
         walk.answers[answer.contact.address] = answer
         walk.lookup.answered(answer.contact, closer)
         self._watch(walk, "answered", question, now, len(closer))

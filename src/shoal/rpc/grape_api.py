@@ -6,7 +6,7 @@ put       {"v": text, ...}          the key, 40 hexadecimal digits
 get       key, {"hash", "salt"}     {"id", "token", "v", ...}; nothing if unknown
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -15,9 +15,9 @@ import msgspec
 
 from shoal.dht.grape.replies import NAME_MAX
 from shoal.dht.grape.service import Found, GrapeDht
-from shoal.dht.krpc import ID_SIZE
+from shoal.dht.krpc import ID_SIZE, Refusal
 from shoal.dht.mainline.items import KEY_SIZE, SALT_MAX, SEQUENCE_MAX, SIGNATURE_SIZE, Item
-from shoal.errors import RefusedError
+from shoal.errors import LimitError, RefusedError
 from shoal.rpc.grenache import NOBODY_TOOK_IT
 
 VALUE_MAX = 1000  # UTF-16 units that a value must have less than: what JavaScript counts
@@ -38,48 +38,59 @@ class Reply:
     body: bytes
 
 
+Tell = Callable[[Reply], None]
+
+
 class Api:
     """The four questions."""
 
     def __init__(self, dht: GrapeDht) -> None:
         self._dht = dht
-        self._kinds: dict[str, Callable[[Any, str], Awaitable[Reply]]] = {
+        self._kinds: dict[str, Callable[[Any, str, Tell], None]] = {
             "lookup": self._lookup,
             "announce": self._announce,
             "put": self._put,
             "get": self._get,
         }
 
-    async def answer(self, path: str, body: bytes | None, asker: str) -> Reply:
-        """One request; a body of None was too long."""
+    def answer(self, path: str, body: bytes | None, asker: str, tell: Tell) -> None:
+        """One request; a body of None was too long.  The reply is told, now or later."""
         if body is None:
-            return Reply(413, PAYLOAD_SIZE)
+            tell(Reply(413, PAYLOAD_SIZE))
+            return
         try:
             question = _decode(body)
         except (msgspec.DecodeError, UnicodeError, RecursionError):
-            return Reply(500, PAYLOAD_INVALID)
-        if question is None:
-            return broken("null", "data")
+            tell(Reply(500, PAYLOAD_INVALID))
+            return
+        kind = path[1:]
         data = question.get("data") if isinstance(question, dict) else None
-        kind = self._kinds.get(path[1:])
-        if kind is None:
-            return text(NOT_FOUND)
-        if data is None and path[1:] in FIRST_READ:
+        if question is None:
+            tell(broken("null", "data"))
+        elif kind not in self._kinds:
+            tell(text(NOT_FOUND))
+        elif data is None and kind in FIRST_READ:
             absent = not isinstance(question, dict) or "data" not in question
-            return broken("undefined" if absent else "null", FIRST_READ[path[1:]])
-        try:
-            return await kind(data, asker)
-        except RefusedError as error:
-            return text(str(error))
+            tell(broken("undefined" if absent else "null", FIRST_READ[kind]))
+        else:
+            try:
+                self._kinds[kind](data, asker, tell)
+            except RefusedError as error:
+                tell(text(str(error)))
+            except LimitError as error:
+                tell(Reply(503, str(error).encode()))
 
-    async def _lookup(self, data: Any, asker: str) -> Reply:
+    def _lookup(self, data: Any, asker: str, tell: Tell) -> None:
         name = name_of(data)
         if name is None:
             raise RefusedError("ERR_GRAPE_LOOKUP")
-        found = await self._dht.lookup(name, asker)
-        return Reply(200, _encode([f"{host}:{port}" for host, port in found]))
 
-    async def _announce(self, data: Any, asker: str) -> Reply:
+        def told(found: list[tuple[str, int]]) -> None:
+            tell(Reply(200, _encode([f"{host}:{port}" for host, port in found])))
+
+        self._dht.find(name, asker, told)
+
+    def _announce(self, data: Any, asker: str, tell: Tell) -> None:
         if not isinstance(data, list):
             raise RefusedError("ERR_GRAPE_ANNOUNCE")
         port = data[1] if len(data) > 1 else None
@@ -90,30 +101,44 @@ class Api:
         name = name_of(data[0])
         if name is None:
             raise RefusedError("ERR_GRAPE_ANNOUNCE")
-        stored = await self._dht.announce(name, port) if 0 <= port < 65536 else 0
-        if not stored:
-            raise RefusedError(NOBODY_TOOK_IT)
-        return Reply(200, _encode(stored))
 
-    async def _put(self, data: Any, asker: str) -> Reply:
+        def told(stored: int) -> None:
+            tell(Reply(200, _encode(stored)) if stored else text(NOBODY_TOOK_IT))
+
+        if 0 <= port < 65536:
+            self._dht.announce(name, port, told)
+        else:
+            told(0)
+
+    def _put(self, data: Any, asker: str, tell: Tell) -> None:
         item, cas = read_item(data)
-        refusal = await self._dht.put(item, cas)
-        if refusal is None:
-            return text(item.key.hex())
-        if refusal.code in (301, 302):
-            return text(f"{refusal.code} {refusal.text}", refusal.code)
-        raise RefusedError(NOBODY_TOOK_IT)
 
-    async def _get(self, data: Any, asker: str) -> Reply:
+        def told(refusal: Refusal | None) -> None:
+            if refusal is None:
+                tell(text(item.key.hex()))
+            elif refusal.code in (301, 302):
+                tell(text(f"{refusal.code} {refusal.text}", refusal.code))
+            else:
+                tell(text(NOBODY_TOOK_IT))
+
+        self._dht.put(item, cas, told)
+
+    def _get(self, data: Any, asker: str, tell: Tell) -> None:
         salt = b""
         if isinstance(data, dict):
             salt = bytes_of(data.get("salt"), "utf-8") or b""
             data = data.get("hash")
         if not isinstance(data, str):
             raise RefusedError("ERR_GRAPE_GENERIC")
+
+        def told(found: Found | None) -> None:
+            tell(Reply(200, _encode(shown(found)) if found else b""))
+
         key = bytes_of(data, "hex")
-        found = await self._dht.get(key, salt) if key and len(key) == ID_SIZE else None
-        return Reply(200, b"") if found is None else Reply(200, _encode(shown(found)))
+        if key and len(key) == ID_SIZE:
+            self._dht.get(key, salt, told)
+        else:
+            told(None)
 
 
 def text(words: str, status: int = 200) -> Reply:

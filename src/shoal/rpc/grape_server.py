@@ -10,18 +10,19 @@ enough, and always verifies signatures.
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Sequence
 from random import SystemRandom
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Self, cast
 
 from shoal.dht.grape.core import Grape
 from shoal.dht.grape.replies import PEER_LIFE
 from shoal.dht.grape.service import GrapeDht
 from shoal.dht.grape.values import VALUES_MAX, Values
-from shoal.errors import LimitError, ProtocolError, UnreachableError
+from shoal.errors import ProtocolError, UnreachableError
 from shoal.rpc.grape_api import Api, Reply
 from shoal.rpc.grenache import PAYLOAD_MAX
-from shoal.rpc.http import Requests, encode_reply
+from shoal.rpc.http import Request, Requests, encode_reply
 
 if TYPE_CHECKING:
     from random import Random
@@ -104,13 +105,10 @@ class GrapeServer:
         if server is None:
             return
         server.close()
-        leaving = list(self.connections)
-        for connection in leaving:
+        for connection in list(self.connections):
             connection.close()
         if self._sweeper is not None:
             self._sweeper.cancel()
-        tasks = [each.task for each in leaving if each.task is not None]
-        await asyncio.gather(*tasks, return_exceptions=True)
         await self.dht.aclose()
 
     async def _sweep(self) -> None:
@@ -125,15 +123,18 @@ class Connection(asyncio.Protocol):
     """One Link's connection: requests are answered one after another."""
 
     def __init__(self, server: GrapeServer, api: Api) -> None:
-        self.task: asyncio.Task[None] | None = None
         self._server = server
         self._api = api
         self._requests = Requests(server.payload_max)
-        self._waiting: list[Any] = []
+        self._waiting: deque[Request] = deque()
+        self._asked: Request | None = None  # what is being answered
+        self._working = False  # `_go_on` is on the stack
+        self._full = False  # the Link does not read its replies
+        self._paused = False  # nor do we read its requests
         self._since = 0.0  # when the last request ended, or the one that comes began
         self._transport: asyncio.Transport | None = None
         self._host = ""
-        self._loop = asyncio.get_running_loop()
+        self._time = asyncio.get_running_loop().time
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -141,50 +142,69 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
             return
         self._server.connections[self] = None
-        self._since = self._loop.time()
+        self._since = self._time()
         self._host = (transport.get_extra_info("peername") or ("127.0.0.1",))[0]
 
     def connection_lost(self, error: Exception | None) -> None:
         self._server.connections.pop(self, None)
         self._transport = None
-        if self.task is not None:
-            self.task.cancel()
+        self._waiting.clear()
 
     def data_received(self, data: bytes) -> None:
         if self._requests.idle:
-            self._since = self._loop.time()
+            self._since = self._time()
         self._waiting += self._requests.receive(data)
         if self._requests.expected:
             self._requests.expected = False
             self._send(CONTINUE)
-        if self._waiting and self.task is None:
-            self.task = self._loop.create_task(self._answer_all())
-        elif self._requests.error is not None and self.task is None:
-            self._refuse(self._requests.error)
-        if len(self._waiting) > WAITING_MAX and self._transport is not None:
-            self._transport.pause_reading()
+        self._go_on()
 
-    async def _answer_all(self) -> None:
-        try:
-            while self._waiting:
-                request = self._waiting.pop(0)
-                try:
-                    reply = await self._api.answer(request.path, request.body, self._host)
-                except LimitError as error:
-                    reply = Reply(503, str(error).encode())
-                self._send(encode_reply(reply.status, reply.body, keep=request.keep))
-                if not request.keep:
-                    self.close()
-                    return
-            if self._requests.error is not None:
-                self._refuse(self._requests.error)
-        finally:
-            self.task = None
-            self._since = self._loop.time()
-            if self._transport is not None:
-                self._transport.resume_reading()
+    def pause_writing(self) -> None:
+        self._full = True
+        self._set_reading()
+
+    def resume_writing(self) -> None:
+        self._full = False
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Answer what waits, one after another; what is told at once comes back here."""
+        if self._working:
+            return
+        self._working = True
+        while self._waiting and self._asked is None and not self._full:
+            request = self._asked = self._waiting.popleft()
+            self._api.answer(request.path, request.body, self._host, self._tell)
+        self._working = False
+        if self._requests.error is not None and self._asked is None and not self._waiting:
+            self._refuse(self._requests.error)
+        if len(self._waiting) > WAITING_MAX or self._full or self._paused:
+            self._set_reading()
+
+    def _tell(self, reply: Reply) -> None:
+        request, self._asked = self._asked, None
+        assert request is not None, "a request is answered once"
+        self._since = self._time()
+        self._send(encode_reply(reply.status, reply.body, keep=request.keep))
+        if not request.keep:
+            self._waiting.clear()
+            self.close()
+        else:
+            self._go_on()
+
+    def _set_reading(self) -> None:
+        paused = self._full or len(self._waiting) > WAITING_MAX
+        if self._transport is None or paused == self._paused:
+            return
+        self._paused = paused
+        if paused:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
 
     def _refuse(self, error: ProtocolError) -> None:
+        if self._transport is None or self._transport.is_closing():
+            return
         log.info("%s: %s", self._host, error)
         self._send(encode_reply(400, b"", keep=False))
         self.close()
@@ -199,5 +219,5 @@ class Connection(asyncio.Protocol):
 
     def close_if_late(self, now: float) -> None:
         allowed = IDLE if self._requests.idle else SLOW
-        if self.task is None and now - self._since > allowed:
+        if self._asked is None and now - self._since > allowed:
             self.close()

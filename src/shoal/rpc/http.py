@@ -53,6 +53,7 @@ class Requests:
         self.expected = False  # the client waits for `100 Continue`
         self._buffer = b""
         self._head: _Head | None = None
+        self._last: tuple[bytes, _Head] | None = None  # one client's heads are mostly the same
         self._body = bytearray()
 
     @property
@@ -97,9 +98,13 @@ class Requests:
         if end > HEAD_MAX:
             raise ProtocolError("the head of a request is too long")
         self._buffer = buffer[end + 4 :]
-        self._head = read_head(buffer[:end])
-        self._body.clear()
-        self.expected = self._head.expects
+        data = buffer[:end]
+        if self._last is None or self._last[0] != data:
+            self._last = data, read_head(data)
+        head = self._head = self._last[1]
+        if head.length < 0:
+            self._body.clear()
+        self.expected = head.expects
         return True
 
     def _read_body(self, length: int) -> bytes | None:

@@ -1,7 +1,6 @@
 """A Grape's datagrams: Grenache's dialect of KRPC, on IPv4.
 
-A name lies where its first 20 bytes do, as if it were an id.  A question that
-is slow is asked once more, for datagrams get lost.  Bootstrap nodes are called
+A name lies where its first 20 bytes do, as if it were an id.  Bootstrap nodes are called
 until they answer, beside the lookups: one that is dead costs no lookup
 anything.
 """
@@ -10,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from shoal.dht.grape import quick
 from shoal.dht.grape.replies import PEER_LIFE, Replies
 from shoal.dht.grape.values import ENCODED_MAX, Values
 from shoal.dht.guard import Guard, Tokens
@@ -21,7 +21,6 @@ from shoal.dht.krpc import (
     Query,
     Refusal,
     Response,
-    decode,
     encode_query,
     unpack_nodes,
     unpack_values,
@@ -48,8 +47,8 @@ METHODS = {
     Verb.GET_VALUE: b"get",
     Verb.PUT_VALUE: b"put",
 }
-GET_PEERS = b"d1:ad2:id20:%b9:info_hash%d:%be1:q9:get_peers1:t4:%b1:y1:qe"
-GRAPE = Parameters(k=K, alpha=16)  # a Grape has up to 16 questions in flight
+GRAPE = Parameters(k=K, alpha=16, resend=True)  # a Grape has up to 16 questions in flight
+NAMED_MAX = 256  # lists of nodes, as they travel, of which we remember the contacts
 
 
 def position_of(key: bytes) -> int:
@@ -101,7 +100,7 @@ class Grape:
         self._bootstrap: list[Address] = []
         self._call_after = CALL_FIRST
         self._call_at = now + CALL_FIRST
-        self._repeated: dict[int, bytes] = {}  # question asked once so far -> its datagram
+        self._named: dict[bytes, list[Contact]] = {}  # few Grapes name the same ones for ever
 
     @property
     def id(self) -> bytes:
@@ -114,7 +113,7 @@ class Grape:
     def receive(self, data: bytes, address: Address, now: float) -> bool:
         """One datagram. True if the deadline or `out` may hold more than the reply."""
         try:
-            message = decode(data)
+            message = quick.read(data)
         except ProtocolError:
             self.broken += 1
             return False
@@ -122,12 +121,13 @@ class Grape:
             self._query(message, data, address, now)
         else:
             self._answer(message, address, now)
+        if not self.engine.out:
+            return False
         self.flush()
         return True
 
     def tick(self, now: float) -> None:
         self.engine.tick(now)
-        self._repeat()
         if now >= self._call_at:
             self._call_at = now + self._call_after * (0.5 + self.rng.random())
             self._call_after = min(2 * self._call_after, CALL_EVERY)
@@ -138,9 +138,7 @@ class Grape:
         """Put the engine's questions on the wire; call it after asking the engine for anything."""
         for question in self.engine.out:
             address: Any = question.contact.address
-            data = self._encode(question)
-            self._repeated[question.number] = data
-            self.out.append((data, address))
+            self.out.append((self._encode(question), address))
         self.engine.out.clear()
 
     def join(self, now: float, bootstrap: Iterable[Address] = ()) -> None:
@@ -158,20 +156,6 @@ class Grape:
         if unknown or 0 < len(table) < self.engine.parameters.k:
             self.engine.join(now, [Contact(0, b"", address) for address in unknown])
             self.engine.bootstrap.clear()  # else every lookup would wait for the dead ones
-
-    def _repeat(self) -> None:
-        """Ask those once more who are slow; forget what has ended."""
-        kept = {}
-        for number, data in self._repeated.items():
-            question = self.engine.questions.pending(number)
-            if question is None:
-                continue
-            if question.slow:
-                address: Any = question.contact.address
-                self.out.append((data, address))
-            else:
-                kept[number] = data
-        self._repeated = kept
 
     def _query(self, query: Query, data: bytes, address: Address, now: float) -> None:
         if not self.guard.admits(address[0], now):
@@ -193,7 +177,6 @@ class Grape:
         question = self.engine.questions.pending(number)
         if question is None or question.contact.address != address:
             return
-        self._repeated.pop(number, None)
         if isinstance(message, Refusal):
             if isinstance(question.argument, Storing):
                 question.argument.refusals.append(message)
@@ -209,9 +192,8 @@ class Grape:
         self.engine.answered(number, self._read(question, contact, message.result), now)
 
     def _read(self, question: Question, contact: Contact, result: Fields) -> Answer:
-        answer = Answer(contact)
-        for node_id, address in unpack_nodes(result.get(b"nodes"), ADDRESS_SIZE):
-            answer.closer.append(self.contact(node_id, address))
+        nodes = result.get(b"nodes")
+        answer = Answer(contact, self._contacts(nodes) if isinstance(nodes, bytes) else [])
         token = result.get(b"token")
         answer.token = token if isinstance(token, bytes) else b""
         if question.verb is Verb.GET_PROVIDERS:
@@ -224,11 +206,21 @@ class Grape:
             answer.values = [item] if item else []
         return answer
 
+    def _contacts(self, nodes: bytes) -> list[Contact]:
+        """Those named in compact form."""
+        known = self._named.get(nodes)
+        if known is None:
+            if len(self._named) >= NAMED_MAX:
+                self._named.clear()
+            unpacked = unpack_nodes(nodes, ADDRESS_SIZE)
+            known = self._named[nodes] = [self.contact(*each) for each in unpacked]
+        return known
+
     def _encode(self, question: Question) -> bytes:
         verb = question.verb
-        if verb is Verb.GET_PROVIDERS:  # what is asked a thousand times a second is not built anew
-            key, number = question.key, question.number.to_bytes(NUMBER_SIZE)
-            return GET_PEERS % (self.id, len(key), key, number)
+        number = question.number.to_bytes(NUMBER_SIZE)
+        if verb is Verb.GET_PROVIDERS:
+            return quick.write_question(self.id, question.key, number)
         arguments: Fields = {b"id": self.id}
         if verb in (Verb.FIND_NODE, Verb.GET_VALUE):
             arguments[b"target"] = question.key
@@ -236,4 +228,4 @@ class Grape:
             arguments[b"info_hash"] = question.key
         if isinstance(question.argument, Storing):
             arguments |= question.argument.fields
-        return encode_query(Query(question.number.to_bytes(NUMBER_SIZE), METHODS[verb], arguments))
+        return encode_query(Query(number, METHODS[verb], arguments))

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from shoal.dht.grape import quick
 from shoal.dht.grape.values import Values
 from shoal.dht.guard import Guard, Tokens
 from shoal.dht.kademlia import Kademlia
@@ -69,6 +70,8 @@ class Replies:
         self.peers = Store(keys_max=PEERS_MAX)
         self.own = Store(keys_max=PEERS_MAX)  # name -> ports of services on our own host
         self.values = values or Values()
+        self._named: dict[int, bytes] = {}  # bucket -> its nodes, encoded, while they are all
+        self._named_at = -1  # version of the table that this is of
         self.own_host: Callable[[str], str] = lambda asker: "127.0.0.1"
         self._methods: dict[bytes, Callable[[Fields, Asked], Result]] = {
             b"ping": lambda arguments, asked: {},
@@ -87,12 +90,21 @@ class Replies:
         if isinstance(result, tuple):
             reply = encode_refusal(Refusal(query.transaction, *result))
         else:
-            result[b"id"] = self.engine.id
-            reply = encode_response(Response(query.transaction, result))
+            reply = self._encode(query, result)
         return reply if known or self.guard.may_send(address[0], size, len(reply)) else b""
+
+    def _encode(self, query: Query, result: Fields) -> bytes:
+        if query.method == b"get_peers":
+            nodes, values = result.get(b"nodes", b""), result.get(b"values", [])
+            own, token = self.engine.id, result[b"token"]
+            return quick.write_answer(own, nodes, values, token, query.transaction)
+        result[b"id"] = self.engine.id
+        return encode_response(Response(query.transaction, result))
 
     def peers_of(self, name: bytes, asker: str, now: float) -> list[bytes]:
         """Compact addresses of a service, those on our own host as the asker can reach them."""
+        if name not in self.own and name not in self.peers:
+            return []
         found = dict.fromkeys(
             pack_address((self.own_host(asker), port))  # type: ignore[arg-type]
             for port in self.own.get(name, now)
@@ -167,7 +179,19 @@ class Replies:
         return fault or {}
 
     def _nodes(self, key: bytes) -> bytes:
-        return pack_nodes(self.engine.closest(self.engine.position_of(key)))
+        """Whom we name.  While we know few, all of them, in an order of each bucket's own."""
+        table = self.engine.table
+        if table.version != self._named_at:
+            self._named_at = table.version
+            self._named.clear()
+        position = self.engine.position_of(key)
+        bucket = (self.engine.own ^ position).bit_length()
+        nodes = self._named.get(bucket)
+        if nodes is None:
+            nodes = pack_nodes(self.engine.closest(position))
+            if len(table) <= self.engine.parameters.k:
+                self._named[bucket] = nodes
+        return nodes
 
     def _accepts(self, arguments: Fields, key: bytes, asked: Asked) -> bool:
         token: Any = arguments.get(b"token")

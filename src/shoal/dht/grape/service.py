@@ -4,30 +4,60 @@ It keeps what it is asked to announce and put by itself as well, so that a
 single Grape stores and answers.  Lookups of one name at one time share one
 walk; the answer holds what that walk and our own store know, and if both know
 nothing what was known a moment ago, for datagrams get lost.
+
+Who asks hands in a function that is told the result: thousands are asked a
+second, and a task for each would cost more than its walk.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Self
 
 from shoal.dht.grape.core import Grape, Storing
+from shoal.dht.grape.deadlines import Deadlines
 from shoal.dht.krpc import Address, Refusal, unpack_address
 from shoal.dht.mainline.items import Item, to_fields
 from shoal.dht.mainline.service import resolve
 from shoal.dht.pump import Pump
 from shoal.dht.questions import Answer, Verb, Walk
+from shoal.errors import LimitError
 from shoal.net.transport.udp import Kind, UdpSocket
 
 LOOKUP_MAX = 2.0  # seconds for a walk; a Link waits 2.5
 STORE_MAX = 1.5  # seconds for those who are to store something
 WALKS_AT_ONCE = 200  # walks; further ones wait for their turn
+WAITING_MAX = 4096  # walks that wait; further ones are refused
+STORERS_FRESH = 60.0  # seconds that whoever took an announce is told of the next one without a walk
+STORERS_MAX = 5000  # names
 ANSWER_MAX = 100  # addresses of one service, in random order
 REMEMBERED = 40.0  # seconds that a lookup's answer stands in for an empty one
 REMEMBERED_MAX = 5000  # names
 PROBE = ("192.0.2.1", 9)  # RFC 5737: nobody's address; nothing is sent there
 CAS_AND_SEQUENCE = (301, 302)  # refusals that the asker has to know of
+
+
+Told = Callable[[list[Address]], None]
+
+
+@dataclass(slots=True)
+class Storers:
+    """Who took an announce, for as long as nobody else becomes known."""
+
+    answers: list[Answer]
+    until: float
+    version: int  # of the table
+
+
+@dataclass(slots=True, eq=False)
+class Stores:
+    """Several are asked to keep something."""
+
+    tell: Callable[[int], None]  # how many took it
+    left: int
+    taken: int = 0
+    ended: bool = False
 
 
 @dataclass(slots=True)
@@ -46,8 +76,14 @@ class GrapeDht:
         self.core = core
         self.pump = pump
         self.socket = socket
-        self._turns = asyncio.Semaphore(WALKS_AT_ONCE)
-        self._looking: dict[bytes, asyncio.Task[list[Address]]] = {}
+        loop = asyncio.get_running_loop()
+        self._time = loop.time
+        self._later = loop.call_soon
+        self._walks: Deadlines[Walk] = Deadlines(LOOKUP_MAX, self._end_walk, loop)
+        self._stores: Deadlines[Stores] = Deadlines(STORE_MAX, self._end_stores, loop)
+        self._waiting: deque[Callable[[], None]] = deque()  # walks to be started
+        self._looking: dict[bytes, list[tuple[str, Told]]] = {}  # name -> who asks for it
+        self._storers: dict[bytes, Storers] = {}
         self._remembered: dict[bytes, tuple[float, list[Address]]] = {}
         self._outward = ""  # our address on the network, where the socket has all of them
 
@@ -85,9 +121,12 @@ class GrapeDht:
         await self.aclose()
 
     async def aclose(self) -> None:
-        for task in self._looking.values():
-            task.cancel()
-        await asyncio.gather(*self._looking.values(), return_exceptions=True)
+        """Whoever still waits is told what is known."""
+        while self._waiting or len(self._walks) or len(self._stores):
+            self._walks.close()
+            self._stores.close()
+            for _ in range(min(len(self._waiting), WALKS_AT_ONCE)):
+                self._waiting.popleft()()
         self.pump.close()
         await self.socket.aclose()
 
@@ -107,26 +146,32 @@ class GrapeDht:
 
     async def lookup(self, name: bytes, asker: str = "127.0.0.1") -> list[Address]:
         """Where a service is, in random order."""
-        looking = self._looking.get(name)
-        if looking is None:
-            looking = asyncio.create_task(self._look_up(name, asker))
-            self._looking[name] = looking
-            looking.add_done_callback(lambda _: self._looking.pop(name, None))
-        return list(await asyncio.shield(looking))
+        future: asyncio.Future[list[Address]] = asyncio.get_running_loop().create_future()
+        self.find(name, asker, lambda found: None if future.done() else future.set_result(found))
+        return await future
 
-    async def _look_up(self, name: bytes, asker: str) -> list[Address]:
-        found: dict[Address, None] = {}
-        await self._walk(
-            Verb.GET_PROVIDERS,
-            name,
-            listener=lambda answer: found.update(dict.fromkeys(answer.values)),
-        )
-        now = self._now()
-        own = self.core.replies.peers_of(name, asker, now)
-        found |= dict.fromkeys(unpack_address(packed) for packed in own)
-        addresses = list(found)
-        self.core.rng.shuffle(addresses)
-        return self._remember(name, addresses[:ANSWER_MAX], now)
+    def find(self, name: bytes, asker: str, tell: Told) -> None:
+        """Where a service is, in random order."""
+        asking = self._looking.get(name)
+        if asking is not None:
+            asking.append((asker, tell))
+            return
+        self._looking[name] = [(asker, tell)]
+        try:
+            self._walk(Verb.GET_PROVIDERS, name, lambda walk: self._found(name, walk))
+        except LimitError:
+            del self._looking[name]
+            raise
+
+    def _found(self, name: bytes, walk: Walk) -> None:
+        now = self._time()
+        found = {each: None for answer in walk.answers.values() for each in answer.values}
+        for asker, tell in self._looking.pop(name, ()):
+            own = self.core.replies.peers_of(name, asker, now)
+            addresses = list(found | dict.fromkeys(map(unpack_address, own)) if own else found)
+            if len(addresses) > 1:
+                self.core.rng.shuffle(addresses)
+            tell(self._remember(name, addresses[:ANSWER_MAX], now))
 
     def _remember(self, name: bytes, addresses: list[Address], now: float) -> list[Address]:
         if addresses:
@@ -138,118 +183,166 @@ class GrapeDht:
         until, former = self._remembered.get(name, (0.0, addresses))
         return former if now < until else addresses
 
-    async def announce(self, name: bytes, port: int) -> int:
-        """Tell others, and keep it ourselves; how many have it, other than us if there are others.
+    def announce(self, name: bytes, port: int, tell: Callable[[int], None]) -> None:
+        """Keep it ourselves, and tell others; how many have it, other than us if there are others.
 
         0 if nobody, not even we, can keep it.
         """
+        now = self._time()
         replies = self.core.replies
         port = port or self.port
-        kept = replies.own.put(name, port, None, self._now(), replies.peer_life, size=len(name))
-        walk = await self._walk(Verb.GET_PROVIDERS, name)
+        kept = replies.own.put(name, port, None, now, replies.peer_life, size=len(name))
+
+        def walked(walk: Walk) -> None:
+            self._tell_storers(name, port, storers(walk), lambda taken: tell(taken or int(kept)))
+
+        def told(taken: int) -> None:
+            if taken == len(known.answers):
+                tell(taken)
+            else:
+                self._storers.pop(name, None)
+                self._walk(Verb.GET_PROVIDERS, name, walked)
+
+        known = self._storers.get(name, NOBODY)
+        if now < known.until and known.version == self.core.engine.table.version:
+            self._tell_storers(name, port, known.answers, told)
+        else:
+            self._storers.pop(name, None)
+            self._walk(Verb.GET_PROVIDERS, name, walked)
+
+    def _tell_storers(
+        self, name: bytes, port: int, answers: list[Answer], tell: Callable[[int], None]
+    ) -> None:
         fields = {b"port": port, b"implied_port": 0}
-        storings = [
-            (answer, Storing({**fields, b"token": answer.token})) for answer in storers(walk)
-        ]
-        return await self._store(Verb.ADD_PROVIDER, name, storings) or int(kept)
+        storings = [(answer, Storing({**fields, b"token": answer.token})) for answer in answers]
+
+        def told(taken: int) -> None:
+            if taken == len(answers) > 0 and name not in self._storers:
+                until = self._time() + STORERS_FRESH
+                self._storers[name] = Storers(answers, until, self.core.engine.table.version)
+                if len(self._storers) > STORERS_MAX:
+                    del self._storers[next(iter(self._storers))]
+            tell(taken)
+
+        self._store(Verb.ADD_PROVIDER, name, storings, told)
 
     # Values
 
-    async def put(self, item: Item, cas: int | None = None) -> Refusal | None:
-        """Store a value here and with others; or why not."""
+    def put(self, item: Item, cas: int | None, tell: Callable[[Refusal | None], None]) -> None:
+        """Store a value here and with others; None, or why not."""
         fault = self.core.replies.values.put(item, cas)
         if fault is not None:
-            return Refusal(b"", *fault)
-        walk = await self._walk(Verb.GET_VALUE, item.key, argument=item.salt)
+            tell(Refusal(b"", *fault))
+            return
         fields = to_fields(item)
         if item.salt:
             fields[b"salt"] = item.salt
         if cas is not None:
             fields[b"cas"] = cas
-        storings = [
-            (answer, Storing({**fields, b"token": answer.token})) for answer in storers(walk)
-        ]
-        taken = await self._store(Verb.PUT_VALUE, item.key, storings)
-        refusals = [refusal for _, storing in storings for refusal in storing.refusals]
-        told = [each for each in refusals if each.code in CAS_AND_SEQUENCE]
-        return told[0] if told and not taken else None
 
-    async def get(self, key: bytes, salt: bytes = b"") -> Found | None:
+        def walked(walk: Walk) -> None:
+            storings = [(each, Storing({**fields, b"token": each.token})) for each in storers(walk)]
+
+            def stored(taken: int) -> None:
+                refusals = [refusal for _, storing in storings for refusal in storing.refusals]
+                told = [each for each in refusals if each.code in CAS_AND_SEQUENCE]
+                tell(told[0] if told and not taken else None)
+
+            self._store(Verb.PUT_VALUE, item.key, storings, stored)
+
+        self._walk(Verb.GET_VALUE, item.key, walked, argument=item.salt)
+
+    def get(self, key: bytes, salt: bytes, tell: Callable[[Found | None], None]) -> None:
         """Our own value, else that of others; of mutable ones the most recent."""
         item = self.core.replies.values.get(key)
-        if item is not None and not item.public_key:
-            return Found(item, self.core.id)
         found = [Found(item, self.core.id)] if item is not None else []
+        if item is not None and not item.public_key:
+            tell(found[0])
+            return
 
-        def hear(answer: Answer) -> None:
-            token = answer.token or None
-            found.extend(Found(each, answer.contact.id, token) for each in answer.values)
+        def walked(walk: Walk) -> None:
+            for answer in walk.answers.values():
+                token = answer.token or None
+                found.extend(Found(each, answer.contact.id, token) for each in answer.values)
+            tell(max(found, key=lambda each: each.item.sequence, default=None))
 
-        await self._walk(
-            Verb.GET_VALUE, key, argument=salt or (item.salt if item else b""), listener=hear
-        )
-        return max(found, key=lambda each: each.item.sequence, default=None)
+        self._walk(Verb.GET_VALUE, key, walked, argument=salt or (item.salt if item else b""))
 
     # How
 
-    async def _walk(
+    def _walk(
+        self, verb: Verb, key: bytes, ended: Callable[[Walk], None], *, argument: bytes = b""
+    ) -> None:
+        """Walk now, or when others have ended; LimitError if too many wait for that already."""
+        if len(self._walks) < WALKS_AT_ONCE:
+            self._start(verb, key, ended, argument)
+        elif len(self._waiting) < WAITING_MAX:
+            self._waiting.append(lambda: self._start(verb, key, ended, argument))
+        else:
+            raise LimitError(f"{WAITING_MAX} lookups wait already")
+
+    def _start(
+        self, verb: Verb, key: bytes, ended: Callable[[Walk], None], argument: bytes
+    ) -> None:
+        def finished(walk: Walk, now: float) -> None:
+            self._walks.done(walk)
+            if self._waiting:
+                self._later(self._go_on)
+            ended(walk)
+
+        now = self._time()
+        walk = self.core.engine.walk(verb, key, now, argument=argument, finished=finished)
+        if not walk.done:
+            self._walks.begin(walk, now)
+        self.pump.poke()
+
+    def _go_on(self) -> None:
+        if self._waiting and len(self._walks) < WALKS_AT_ONCE:
+            self._waiting.popleft()()
+
+    def _end_walk(self, walk: Walk) -> None:
+        self.core.engine.cancel(walk)
+        if walk.finished:
+            walk.finished(walk, self._time())
+
+    def _store(
         self,
         verb: Verb,
         key: bytes,
-        *,
-        argument: bytes = b"",
-        listener: Callable[[Answer], None] | None = None,
-    ) -> Walk:
-        loop = asyncio.get_running_loop()
-        ended = loop.create_future()
-
-        def finished(walk: Walk, now: float) -> None:
-            if not ended.done():
-                ended.set_result(None)
-
-        async with self._turns:
-            engine = self.core.engine
-            walk = engine.walk(
-                verb, key, loop.time(), argument=argument, listener=listener, finished=finished
-            )
-            self.pump.poke()
-            try:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(LOOKUP_MAX):
-                        await ended
-            finally:
-                engine.cancel(walk)
-        return walk
-
-    async def _store(
-        self, verb: Verb, key: bytes, storings: Sequence[tuple[Answer, Storing]]
-    ) -> int:
-        """Hand something to each; how many took it."""
+        storings: Sequence[tuple[Answer, Storing]],
+        tell: Callable[[int], None],
+    ) -> None:
+        """Hand something to each."""
         if not storings:
-            return 0
-        loop = asyncio.get_running_loop()
-        ended = loop.create_future()
-        taken, left = 0, len(storings)
+            tell(0)
+            return
+        stores = Stores(tell, len(storings))
 
         def hear(answer: Answer | None) -> None:
-            nonlocal taken, left
-            taken += answer is not None
-            left -= 1
-            if not left and not ended.done():
-                ended.set_result(None)
+            stores.taken += answer is not None
+            stores.left -= 1
+            if not stores.left:
+                self._stores.done(stores)
+                self._end_stores(stores)
 
+        now = self._time()
+        self._stores.begin(stores, now)
         for answer, storing in storings:
-            self.core.engine.ask(
-                answer.contact, verb, loop.time(), key, argument=storing, listener=hear
-            )
+            try:
+                self.core.engine.ask(
+                    answer.contact, verb, now, key, argument=storing, listener=hear
+                )
+            except LimitError:
+                hear(None)
         self.pump.poke()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(STORE_MAX):
-                await ended
-        return taken
 
-    def _now(self) -> float:
-        return asyncio.get_running_loop().time()
+    def _end_stores(self, stores: Stores) -> None:
+        if not stores.ended:
+            stores.ended = True
+            stores.tell(stores.taken)
+
+
+NOBODY = Storers([], 0.0, -1)
 
 
 def storers(walk: Walk) -> list[Answer]:
