@@ -152,6 +152,7 @@ class Node:
         self._introduction: Introduction | None = None
         self._lan: asyncio.Future[Presence] | None = None
         self._closed = False
+        self.began = 0.0  # of the loop's seconds
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -197,6 +198,7 @@ class Node:
         for protocol, handler in self._handlers.items():
             host.handle(protocol, handler)
         await host.listen(*self._listen)
+        self.began = host.now
         _ = host.tasks.start(self._keep_book(), "book")
         if self._meeting:
             _ = host.tasks.start(self._meet_neighbours(), "neighbours")

@@ -46,6 +46,13 @@ class Networks:
             opening = self._opening[name] = asyncio.ensure_future(entering)
         return await asyncio.shield(opening)
 
+    @property
+    def opened(self) -> dict[str, Dht]:
+        """Those that are open."""
+        done = {name: task for name, task in self._opening.items() if task.done()}
+        fine = {k: task for k, task in done.items() if not (task.cancelled() or task.exception())}
+        return {name: task.result() for name, task in fine.items()}
+
     async def aclose(self) -> None:
         """Leave; safe twice."""
         self._closed = True

@@ -8,20 +8,24 @@ A link is a magnet, an info-hash, a Torrent or a .torrent file.
 """
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from shoal.errors import ClosedError, NotFoundError, UsageError
 from shoal.swarm.candidates import Address
+from shoal.swarm.entry import FOLDER, Entry
+from shoal.swarm.jobs import Job, Jobs
 from shoal.swarm.magnet import Magnet
 from shoal.swarm.make import Recipe
 from shoal.swarm.progress import Progress, Wish
 from shoal.swarm.service import Swarm
-from shoal.swarm.torrent import METAINFO_MAX, Torrent
+from shoal.swarm.torrent import METAINFO_MAX, Torrent, wire_hashes
 from shoal.swarm.transfer import Transfer
 
 if TYPE_CHECKING:
     from shoal.disk import Disk
+    from shoal.home import Home
 
 LINKS = "a magnet link, an info-hash, a .torrent file"
 
@@ -36,6 +40,15 @@ class Contents:
         self._opened: asyncio.Future[Swarm] | None = None
         self._running: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
+        self.jobs = Jobs(disk, self._run_entry)
+
+    @property
+    def opened(self) -> Swarm | None:
+        """The swarm, if it listens already."""
+        opened = self._opened
+        if opened is None or not opened.done() or opened.cancelled() or opened.exception():
+            return None
+        return opened.result()
 
     async def open(self) -> Swarm:
         """The swarm, listening."""
@@ -63,6 +76,7 @@ class Contents:
     async def aclose(self) -> None:
         """Stop all transfers; what they have is kept.  Safe twice."""
         self._closing.set()
+        await self.jobs.aclose()
         if self._running is not None:
             await asyncio.gather(self._running, return_exceptions=True)
 
@@ -78,7 +92,16 @@ class Contents:
 
         `up` bounds what it may take of the upload, in bytes a second.
         """
-        return await (await self.open()).share(path, recipe, progress, up=up)
+        swarm = await self.open()
+        torrent, paths = await swarm.make(path, recipe or Recipe(), progress)
+        entry = entry_of(torrent, os.path.dirname(path), Wish(up=up))
+        entry.paths = paths
+        known = self.jobs.all.get(entry.id)
+        if known is not None and known.transfer is not None:
+            if known.transfer.done.is_set():
+                return known.transfer  # it is served already
+            raise UsageError("this content is being transferred already")
+        return await self.jobs.begin(entry, self._run_entry(entry, True))
 
     async def begin(
         self,
@@ -92,7 +115,14 @@ class Contents:
         what = link if isinstance(link, Magnet | Torrent) else await self.recognise(link)
         if what is None:
             raise UsageError(f"{str(link)[:80]} is not understood: a link is {LINKS}")
-        return await (await self.open()).download(what, into, wish, peers=peers)
+        swarm = await self.open()
+        entry = entry_of(what, into, wish or Wish())
+        known = self.jobs.all.get(entry.id)
+        if known is not None and known.transfer is not None:
+            refuse_other(known.entry, entry)
+            known.transfer.found(peers)
+            return known.transfer
+        return await self.jobs.begin(entry, swarm.download(what, into, wish, peers=peers))
 
     async def get(
         self, link: str | Magnet | Torrent, into: str = ".", wish: Wish | None = None, **more: Any
@@ -118,6 +148,33 @@ class Contents:
         if not transfer.wish.seed:
             await (await self.open()).wait(transfer)
 
+    # Jobs
+
+    async def keep_in(self, home: "Home") -> None:
+        """Go on with the transfers that this home keeps, and keep those that come."""
+        await self.jobs.keep_in(home, await home.names(FOLDER))
+
+    async def stop(self, transfer: Transfer) -> None:
+        await (await self.open()).stop(transfer)
+
+    async def pause(self, job: Job) -> None:
+        """Stop it until it is resumed."""
+        await self.jobs.pause(job, self.stop)
+
+    async def remove(self, job: Job) -> None:
+        """Stop it for good; its files stay."""
+        await self.jobs.remove(job, self.stop)
+
+    async def _run_entry(self, entry: Entry, proven: bool) -> Transfer:
+        swarm = await self.open()
+        torrent = Torrent.decode(entry.metainfo) if entry.metainfo else None
+        if entry.paths and torrent is not None:
+            return swarm.seed(torrent, "", entry.paths, up=entry.up)
+        link = Magnet.parse(entry.link) if entry.link else torrent
+        if link is None:
+            raise UsageError("nothing is known of this transfer")
+        return await swarm.download(link, entry.folder, entry.wish, torrent=torrent, proven=proven)
+
     async def recognise(self, text: str) -> Magnet | Torrent | None:
         """What this text names, if it is one of ours."""
         if text.lower().startswith("magnet:") or is_hash(text):
@@ -127,6 +184,24 @@ class Contents:
                 raise NotFoundError(f"there is no file {text}")
             return Torrent.decode(await self._disk.read(text, 0, METAINFO_MAX + 1))
         return None
+
+
+def entry_of(what: Magnet | Torrent, into: str, wish: Wish) -> Entry:
+    known = what if isinstance(what, Torrent) else None
+    return Entry(
+        id=wire_hashes(what.hash_v1, what.hash_v2)[0].hex(), name=what.name,
+        link="" if known else str(what), metainfo=known.encode() if known else b"",
+        folder=os.path.abspath(into), select=list(wish.select), sequential=wish.sequential,
+        numbers=None if wish.numbers is None else list(wish.numbers), seed=wish.seed,
+        down=wish.down, up=wish.up,
+    )  # fmt: skip
+
+
+def refuse_other(known: Entry, asked: Entry) -> None:
+    """Who asks again for what is being fetched follows it, if it is the same."""
+    if (known.folder, known.select, known.numbers) != (asked.folder, asked.select, asked.numbers):
+        where = f", into {known.folder}" if known.folder else ""
+        raise UsageError(f"this content is being transferred already{where}")
 
 
 def is_hash(text: str) -> bool:

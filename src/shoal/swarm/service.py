@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, cast
 
 from shoal.disk import Disk
-from shoal.errors import ClosedError, LimitError, UsageError
+from shoal.errors import ClosedError, LimitError, ShoalError, UsageError
 from shoal.net.buffers import Buffers
 from shoal.net.limits import Limits, Place
 from shoal.net.wire import Wire, WireSettings
@@ -152,10 +152,13 @@ class Swarm:
 
     async def download(
         self, what: Torrent | Magnet, folder: str, wish: Wish | None = None,
-        *, peers: Iterable[Address] = (),
+        *, peers: Iterable[Address] = (), torrent: Torrent | None = None, proven: bool = False,
     ) -> Transfer:  # fmt: skip
-        """Begin to fetch a content into a folder; it goes on where it stopped before."""
-        torrent = what if isinstance(what, Torrent) else None
+        """Begin to fetch a content into a folder; it goes on where it stopped before.
+
+        `torrent` is what a magnet's metadata is known to be; what is `proven` is not hashed.
+        """
+        torrent = what if isinstance(what, Torrent) else torrent
         wish = wish or Wish(memory=self.settings.piece_memory)
         named: tuple[Address, ...] = ()
         if isinstance(what, Torrent):
@@ -163,10 +166,12 @@ class Swarm:
         else:
             named, trackers = what.peers, tuple((tracker,) for tracker in what.trackers)
             wish.numbers = what.selected if wish.numbers is None else wish.numbers
-        session = self._session(what.hash_v1, what.hash_v2, torrent)
+        known = torrent or what
+        session = self._session(known.hash_v1, known.hash_v2, torrent)
         transfer = Transfer(
             session, self.disk, folder, self.rng, self,
             wish=wish, budgets=self._budgets, name=what.name, trackers=trackers,
+            proven=proven,
         )  # fmt: skip
         self._start(transfer)
         transfer.found(address for address in (*peers, *named) if self._allows(address[0]))
@@ -177,11 +182,17 @@ class Swarm:
         *, up: float | None = None,
     ) -> Transfer:  # fmt: skip
         """Make a torrent of a file or folder and serve it."""
-        recipe = recipe or Recipe()
+        torrent, origins = await self.make(path, recipe or Recipe(), progress)
+        return self.seed(torrent, "", origins, up=up)
+
+    async def make(
+        self, path: str, recipe: Recipe, progress: MakeProgress | None = None
+    ) -> tuple[Torrent, list[str]]:
+        """The torrent of a file or folder, and where each of its files lies."""
         name, sources = await scan(self.disk, path)
         torrent = await make_of(self.disk, name, sources, recipe, progress)
         _, origins = arrange(name, sources, torrent.layout.piece_length, recipe.version)
-        return self.seed(torrent, "", origins, up=up)
+        return torrent, origins
 
     def seed(
         self, torrent: Torrent, folder: str, paths: Sequence[str], *, up: float | None = None
@@ -191,7 +202,7 @@ class Swarm:
         transfer = Transfer(
             session, self.disk, folder, self.rng, self,
             wish=Wish(seed=True, up=up), budgets=self._budgets, paths=paths,
-            trackers=torrent.trackers,
+            trackers=torrent.trackers, proven=True,
         )  # fmt: skip
         self._start(transfer)
         return transfer
@@ -222,11 +233,23 @@ class Swarm:
     async def _run(self, transfer: Transfer) -> None:
         try:
             await transfer.run()
+        except* ShoalError as group:  # one content's trouble, not that of the others
+            transfer.failure = first_of(group)
         finally:
             self._running.pop(transfer, None)
             self.transfers.remove(transfer)
+            transfer.ended.set()
             for each in [h for h, s in self._by_hash.items() if s is transfer.session]:
                 del self._by_hash[each]
+
+    def limit(self, down: float | None, up: float | None) -> None:
+        """What all contents together may take, in bytes a second; None: no limit."""
+        self._budgets.limit(down, up, asyncio.get_running_loop().time())
+
+    @property
+    def bounds(self) -> tuple[float | None, float | None]:
+        """What all contents together may take, down and up."""
+        return self._budgets.down.rate, self._budgets.up.rate
 
     async def stop(self, transfer: Transfer) -> None:
         """End one transfer; its notes are saved."""
@@ -330,3 +353,11 @@ class Swarm:
         wire.expect_ready(HANDSHAKE_TIMEOUT)
         self._wires[wire] = None
         return wire
+
+
+def first_of(group: BaseExceptionGroup[ShoalError]) -> ShoalError:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, ShoalError)
+    return error

@@ -60,6 +60,10 @@ class Budgets:
     down: Bucket = field(default_factory=lambda: Bucket(None, 0.0))
     up: Bucket = field(default_factory=lambda: Bucket(None, 0.0))
 
+    def limit(self, down: float | None, up: float | None, now: float) -> None:
+        self.down.limit(down, now)
+        self.up.limit(up, now)
+
 
 class Transfer:
     """One content, its peers and its files."""
@@ -77,6 +81,7 @@ class Transfer:
         paths: Sequence[str] | None = None,
         name: str = "",
         trackers: Sequence[Sequence[str]] = (),
+        proven: bool = False,
     ) -> None:
         self.trackers = tuple(tuple(tier) for tier in trackers)
         self.session = session
@@ -88,17 +93,20 @@ class Transfer:
         self.sources: list[Source] = []
         self.state = "metadata"
         self.keeper: Keeper | None = None
+        self.known = asyncio.Event()  # enough of the metadata to begin
         self.done = asyncio.Event()  # everything wanted is here
+        self.ended = asyncio.Event()  # its goodbyes are said and its notes saved
+        self.failure: ShoalError | None = None  # what ended it before it was complete
         self._name = name
         self._rng = rng
         self._dialler = dialler
         self._budgets = budgets or Budgets()
         self._paths = paths
-        self._known_good = paths is not None  # just hashed: nothing to check
+        self._known_good = proven  # all pieces, a moment ago: nothing to check
         self._checked = (0, 0)
         self._priorities: list[int] | None = None
         self._total = 0
-        self._ready = asyncio.Event()  # enough is known to begin
+        self._own = Budgets()
         self._nudge = asyncio.Event()
         session.on_metadata = self._learned
         session.on_layers = self._learned
@@ -111,6 +119,11 @@ class Transfer:
     @property
     def exchange(self) -> Exchange | None:
         return self.session.exchange
+
+    @property
+    def id(self) -> str:
+        """The hash by which peers know it, in hex."""
+        return self.session.hashes[0].hex()
 
     @property
     def name(self) -> str:
@@ -146,7 +159,7 @@ class Transfer:
 
     def _learned(self) -> None:
         if self.session.ready:
-            self._ready.set()
+            self.known.set()
 
     # The run
 
@@ -157,7 +170,7 @@ class Transfer:
             running.append(tasks.create_task(self._tick_loop()))
             try:
                 self._learned()
-                await self._ready.wait()
+                await self.known.wait()
                 await self._begin()
                 assert self.keeper is not None
                 running += [tasks.create_task(work) for work in self.keeper.work()]
@@ -191,11 +204,12 @@ class Transfer:
         now = asyncio.get_running_loop().time()
         wish = self.wish
         order = Order.SEQUENTIAL if wish.sequential else Order.RAREST
-        down = Budget([Bucket(wish.down, now), self._budgets.down])
+        self._own = Budgets(Bucket(wish.down, now), Bucket(wish.up, now))
+        down = Budget([self._own.down, self._budgets.down])
         exchange = Exchange(
             torrent.layout, self._rng, now, have=have, order=order, memory=wish.memory, budget=down
         )
-        up = Budget([Bucket(wish.up, now), self._budgets.up])
+        up = Budget([self._own.up, self._budgets.up])
         serving = Serving(torrent.layout, have, exchange.remotes, self._rng, now, budget=up)
         self.keeper = Keeper(self.disk, self.storage, exchange, serving)
         if self._priorities is not None:
@@ -226,6 +240,12 @@ class Transfer:
         ranges = [layout.pieces_of(index) for index in range(len(layout.files))]
         levels = [PRIORITY_NORMAL if each else PRIORITY_NONE for each in wanted]
         self._priorities = file_priorities(ranges, levels, layout.count)
+
+    def limit(self, down: float | None, up: float | None) -> None:
+        """What it may take from now on, in bytes a second; None: all that the node may."""
+        self.wish.down, self.wish.up = down, up
+        self._own.limit(down, up, asyncio.get_running_loop().time())
+        self._nudge.set()
 
     # Time
 
@@ -296,6 +316,8 @@ class Transfer:
         exchange, serving, torrent = self.session.exchange, self.session.serving, self.torrent
         report = Progress(self.state, self.name, peers=len(self.session.peers), total=self._total)
         report.problem = self.keeper.problem if self.keeper else ""
+        if self.failure is not None:
+            report.problem = str(self.failure)
         if torrent is not None:
             report.pieces_total = torrent.layout.count
         if exchange is None or serving is None or torrent is None:

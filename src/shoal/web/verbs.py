@@ -8,7 +8,7 @@ the daemon; the HTTP API serves the same table, and --json prints its events.
 from collections.abc import AsyncIterator, Callable
 from typing import Any, NamedTuple
 
-from shoal.web import verbs_swarm as swarm
+from shoal.web import verbs_node as node, verbs_swarm as swarm
 
 
 class Verb(NamedTuple):
@@ -21,5 +21,12 @@ class Verb(NamedTuple):
 
 VERBS: dict[str, Verb] = {
     "get": Verb(swarm.Get, (swarm.Moving, swarm.Complete), swarm.get),
+    "limit": Verb(node.LimitOf, (node.Limited,), node.limit),
+    "pause": Verb(swarm.Pause, (swarm.Row,), swarm.pause),
+    "peers": Verb(node.PeersOf, (node.Peers,), node.peers),
+    "remove": Verb(swarm.Remove, (swarm.Row,), swarm.remove),
+    "resume": Verb(swarm.Resume, (swarm.Row,), swarm.resume),
     "share": Verb(swarm.Share, (swarm.Hashing, swarm.Shared), swarm.share),
+    "status": Verb(node.StatusOf, (node.Status,), node.status),
+    "transfers": Verb(swarm.TransfersOf, (swarm.Transfers,), swarm.transfers),
 }

@@ -1,4 +1,4 @@
-"""Verbs on contents: get, share."""
+"""Verbs on contents: get and share; transfers, pause, resume and remove."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,9 +7,17 @@ from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType
 
-from shoal.errors import NotFoundError, ShoalError, UnreachableError, UsageError
+from shoal.errors import (
+    ClosedError,
+    NotFoundError,
+    ShoalError,
+    StorageError,
+    UnreachableError,
+    UsageError,
+)
 from shoal.node import Node
 from shoal.swarm.candidates import Address
+from shoal.swarm.jobs import Job
 from shoal.swarm.magnet import Magnet, host_and_port
 from shoal.swarm.make import Recipe
 from shoal.swarm.progress import Progress, Wish
@@ -49,6 +57,7 @@ class Share(Struct, kw_only=True, forbid_unknown_fields=True):
 class Moving(Struct, kw_only=True, tag_field="event", tag="progress"):
     """How far a transfer is; rates in bytes a second."""
 
+    id: str
     state: str
     name: str
     done: int
@@ -86,6 +95,7 @@ class Hashing(Struct, kw_only=True, tag_field="event", tag="hashing"):
 class Shared(Struct, kw_only=True, tag_field="event", tag="shared"):
     """A content is served now."""
 
+    id: str
     port: int
     name: str
     magnet: str
@@ -95,20 +105,27 @@ class Shared(Struct, kw_only=True, tag_field="event", tag="shared"):
 
 
 async def get(node: Node, given: Get) -> AsyncIterator[Moving | Complete]:
+    positive("down", given.down)
+    positive("up", given.up)
     wish = Wish(
-        select=given.select, sequential=given.sequential, down=given.down, up=given.up,
+        select=given.select, sequential=given.sequential, down=given.down or None,
+        up=given.up or None,
         seed=given.seed, recheck=given.recheck,
     )  # fmt: skip
     what = Torrent.decode(given.metainfo) if given.metainfo else parse_link(given.link)
     loop = asyncio.get_running_loop()
     began = loop.time()
     transfer = await node.swarm.begin(what, given.output, wish, peers=addresses(given.peers))
-    report = transfer.progress()
     async for report in patiently(transfer, given.timeout):
-        yield Moving(**record_of(report))
+        yield Moving(id=transfer.id, **record_of(report))
+    if not transfer.done.is_set():
+        raise transfer.failure or ClosedError("it was paused or removed meanwhile")
     seconds = round(loop.time() - began, 3)
     names = hashes_of(transfer.torrent)
-    yield Complete(**record_of(report), seconds=seconds, folder=transfer.folder, **names)
+    report = transfer.progress()
+    yield Complete(
+        id=transfer.id, **record_of(report), seconds=seconds, folder=transfer.folder, **names
+    )
 
 
 def parse_link(text: str) -> Magnet:
@@ -137,6 +154,7 @@ def given_up(report: Progress, seconds: float) -> ShoalError:
 
 
 async def share(node: Node, given: Share) -> AsyncIterator[Hashing | Shared]:
+    positive("up", given.up)
     recipe = Recipe(
         given.version, given.piece_length, trackers=tuple((each,) for each in given.trackers)
     )
@@ -146,7 +164,7 @@ async def share(node: Node, given: Share) -> AsyncIterator[Hashing | Shared]:
     def tell(done: int, total: int) -> None:
         far.done, far.total = done, total
 
-    making = asyncio.ensure_future(node.swarm.share(given.path, recipe, tell, up=given.up))
+    making = asyncio.ensure_future(node.swarm.share(given.path, recipe, tell, up=given.up or None))
     try:
         while not (await asyncio.wait([making], timeout=SHOW_EVERY))[0]:
             yield far
@@ -159,8 +177,9 @@ async def share(node: Node, given: Share) -> AsyncIterator[Hashing | Shared]:
     names = hashes_of(transfer.torrent)
     port = (await node.swarm.open()).port
     yield Shared(
-        port=port, name=transfer.name, magnet=transfer.magnet, metainfo=transfer.metainfo, **names
-    )
+        id=transfer.id, port=port, name=transfer.name, magnet=transfer.magnet,
+        metainfo=transfer.metainfo, **names,
+    )  # fmt: skip
 
 
 def addresses(texts: list[str]) -> list[Address]:
@@ -182,3 +201,103 @@ def record_of(report: Progress) -> dict[str, Any]:
 def hashes_of(found: Torrent | None) -> dict[str, Any]:
     pairs = {"v1": found.hash_v1, "v2": found.hash_v2} if found is not None else {}
     return {name: each.hex() for name, each in pairs.items() if each is not None}
+
+
+# Transfers
+
+
+class TransfersOf(Struct, kw_only=True, forbid_unknown_fields=True):
+    """The transfers, running or not; again and again when they are followed."""
+
+    follow: bool = False
+
+
+class Which(Struct, kw_only=True, forbid_unknown_fields=True):
+    """A transfer by its id, the beginning of that, or its name."""
+
+    transfer: str
+
+
+class Pause(Which):
+    """Stop a transfer until it is resumed."""
+
+
+class Resume(Which):
+    """Go on with a transfer that is paused or stopped."""
+
+
+class Remove(Which):
+    """Stop a transfer for good and forget it; its files stay."""
+
+
+class Row(Struct, kw_only=True):
+    """One transfer."""
+
+    id: str
+    name: str
+    state: str
+    done: int
+    total: int
+    down: int
+    up: int
+    peers: int
+    folder: str
+    problem: str
+    waiting: str
+    magnet: str
+
+
+class Transfers(Struct, kw_only=True):
+    """All transfers."""
+
+    transfers: list[Row]
+
+
+async def transfers(node: Node, given: TransfersOf) -> AsyncIterator[Transfers]:
+    while True:
+        yield Transfers(transfers=[row_of(job) for job in node.swarm.jobs.all.values()])
+        if not given.follow:
+            return
+        await asyncio.sleep(SHOW_EVERY)
+
+
+async def pause(node: Node, given: Pause) -> AsyncIterator[Row]:
+    job = find_job(node, given.transfer)
+    await node.swarm.pause(job)
+    yield row_of(job)
+
+
+async def resume(node: Node, given: Resume) -> AsyncIterator[Row]:
+    job = find_job(node, given.transfer)
+    await node.swarm.jobs.resume(job)
+    if job.problem:
+        raise StorageError(job.problem)
+    yield row_of(job)
+
+
+async def remove(node: Node, given: Remove) -> AsyncIterator[Row]:
+    job = find_job(node, given.transfer)
+    row = row_of(job)
+    await node.swarm.remove(job)
+    row.state = "removed"
+    yield row
+
+
+def find_job(node: Node, text: str) -> Job:
+    return node.swarm.jobs.find(text)
+
+
+def row_of(job: Job) -> Row:
+    report, entry = job.progress(), job.entry
+    found = job.transfer.torrent if job.transfer is not None else None
+    return Row(
+        id=entry.id, name=report.name, state=report.state, done=report.done,
+        total=report.total, down=round(report.down), up=round(report.up), peers=report.peers,
+        folder=entry.folder, problem=report.problem, waiting=report.waiting,
+        magnet=str(found.magnet()) if found is not None else entry.link,
+    )  # fmt: skip
+
+
+def positive(name: str, value: float | None) -> None:
+    if value is not None and not 0 <= value < float("inf"):
+        raise UsageError(f"{name} is a rate in bytes a second, not {value}")
