@@ -45,6 +45,17 @@ def test_a_question_is_read_as_it_was_written(
         assert quick.write_question(node_id, name, transaction) == data
 
 
+@given(IDS, st.one_of(NAMES, TRICKS), st.one_of(NAMES, TRICKS), st.integers(0, 99_999))
+def test_an_announce_is_read_as_it_was_written(
+    node_id: bytes, name: bytes, token: bytes, port: int
+) -> None:
+    told = {b"implied_port": 0, b"info_hash": name, b"port": port, b"token": token}
+    query = Query(b"abcd", b"announce_peer", {b"id": node_id, **told})
+    data = encode_query(query)
+    assert quick.write_announce(node_id, name, port, token, b"abcd") == data
+    assert quickly(data) == slowly(data) == query
+
+
 @given(IDS, NODES, st.one_of(NAMES, TRICKS), VALUES, TRANSACTIONS)
 def test_an_answer_is_written_and_read_as_the_long_way_does(
     node_id: bytes, nodes: bytes, token: bytes, values: list[bytes], transaction: bytes
@@ -65,7 +76,14 @@ def test_the_usual_messages_are_recognised(monkeypatch: pytest.MonkeyPatch) -> N
     quick.read(quick.write_question(node_id, b"rest:util:net", b"abcd"))
     for nodes, values in ((b"n" * 26, []), (b"", []), (b"", [b"v" * 6] * 3)):
         quick.read(quick.write_answer(node_id, nodes, values, token, b"abcd"))
-    quick.read(encode_response(Response(b"abcd", {b"id": node_id})))
+    quick.read(quick.write_done(node_id, b"abcd"))
+    quick.read(quick.write_announce(node_id, b"rest:util:net", 80, token, b"abcd"))
+
+
+@given(IDS, TRANSACTIONS)
+def test_a_bare_yes_is_written_as_the_long_way_does(node_id: bytes, transaction: bytes) -> None:
+    data = encode_response(Response(transaction, {b"id": node_id}))
+    assert quick.write_done(node_id, transaction) == data
 
 
 @given(IDS, st.dictionaries(st.sampled_from([b"nodes", b"token"]), st.one_of(NODES, TRICKS)))
@@ -82,6 +100,7 @@ def test_a_message_with_wrong_bytes_is_read_no_other_way(seed: int) -> None:
     messages = [
         encode_response(Response(b"abcd", fields)),
         encode_query(Query(b"ab", b"get_peers", asked)),
+        quick.write_announce(b"i" * 20, b"rest:util:net", 80, b"t" * 8, b"abcd"),
         bencode.encode({b"r": {b"id": b"i" * 20}, b"t": b"abcd", b"y": b"r", b"v": b"x"}),
     ]
     for data in messages:

@@ -42,8 +42,6 @@ ALLOWANCE = 1 << 20  # bytes beyond amplification in a window, for nodes we do n
 METHODS = {
     Verb.PING: b"ping",
     Verb.FIND_NODE: b"find_node",
-    Verb.GET_PROVIDERS: b"get_peers",
-    Verb.ADD_PROVIDER: b"announce_peer",
     Verb.GET_VALUE: b"get",
     Verb.PUT_VALUE: b"put",
 }
@@ -221,11 +219,14 @@ class Grape:
         number = question.number.to_bytes(NUMBER_SIZE)
         if verb is Verb.GET_PROVIDERS:
             return quick.write_question(self.id, question.key, number)
+        if verb is Verb.ADD_PROVIDER:
+            told = question.argument.fields
+            return quick.write_announce(
+                self.id, question.key, told[b"port"], told[b"token"], number
+            )
         arguments: Fields = {b"id": self.id}
         if verb in (Verb.FIND_NODE, Verb.GET_VALUE):
             arguments[b"target"] = question.key
-        elif verb is Verb.ADD_PROVIDER:
-            arguments[b"info_hash"] = question.key
         if isinstance(question.argument, Storing):
             arguments |= question.argument.fields
         return encode_query(Query(number, METHODS[verb], arguments))

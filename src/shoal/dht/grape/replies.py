@@ -94,6 +94,8 @@ class Replies:
         return reply if known or self.guard.may_send(address[0], size, len(reply)) else b""
 
     def _encode(self, query: Query, result: Fields) -> bytes:
+        if not result:
+            return quick.write_done(self.engine.id, query.transaction)
         if query.method == b"get_peers":
             nodes, values = result.get(b"nodes", b""), result.get(b"values", [])
             own, token = self.engine.id, result[b"token"]

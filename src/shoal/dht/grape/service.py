@@ -213,8 +213,9 @@ class GrapeDht:
     def _tell_storers(
         self, name: bytes, port: int, answers: list[Answer], tell: Callable[[int], None]
     ) -> None:
-        fields = {b"port": port, b"implied_port": 0}
-        storings = [(answer, Storing({**fields, b"token": answer.token})) for answer in answers]
+        storings = [
+            (answer, Storing({b"port": port, b"token": answer.token})) for answer in answers
+        ]
 
         def told(taken: int) -> None:
             if taken == len(answers) > 0 and name not in self._storers:
