@@ -36,6 +36,13 @@ def test_two_peers_find_each_other() -> None:
     assert tracker.read_scrape(body, HASH) == Counters(1, 1, 1)
 
 
+def test_seeds_are_named_to_whom_has_moved_no_byte_even_if_nothing_is_left_to_fetch() -> None:
+    server = make()
+    ask(server, "10.0.0.1", 1, event="completed")
+    assert ask(server, "10.0.0.2", 2, event="started").peers == [("10.0.0.1", 1)]
+    assert ask(server, "10.0.0.3", 3, uploaded=1).peers == []
+
+
 def test_who_says_goodbye_is_named_no_more() -> None:
     server = make()
     ask(server, "10.0.0.1", 1, left=5)

@@ -68,7 +68,8 @@ def run(work) -> None:
     asyncio.run(main())
 
 
-def test_aria2_fetches_from_us(source, tmp_path):
+@pytest.mark.parametrize("by", ["torrent", "magnet"])
+def test_aria2_fetches_from_us(source, tmp_path, by):
     async def work(disk, tracker, url, maker):
         async with Swarm(disk, random.Random(2), makers=[maker]) as swarm:
             await swarm.listen(LOCAL)
@@ -76,7 +77,8 @@ def test_aria2_fetches_from_us(source, tmp_path):
             path = tmp_path / "x.torrent"
             path.write_bytes(shared.torrent.encode())
             await announced(tracker)
-            await asyncio.to_thread(fetch, str(path))
+            what = str(path) if by == "torrent" else str(shared.torrent.magnet())
+            await asyncio.to_thread(fetch, what)
 
     def fetch(what: str) -> None:
         with Child(aria2(tmp_path / "out", what, 0)) as leech:

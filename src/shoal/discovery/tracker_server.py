@@ -155,9 +155,10 @@ class Tracker:
             raise RefusedError("this tracker is full")
         if announce.event == "completed":
             self.index.finished(key)
-        peers = self.index.owners(
-            key, announce.wanted, self._rng, but=address, complete=not complete
-        )
+        # aria2 says left=0 for a magnet too, whose size it does not know yet: it needs the seeds
+        moved = announce.uploaded or announce.downloaded or announce.event == "completed"
+        seed = complete and bool(moved)
+        peers = self.index.owners(key, announce.wanted, self._rng, but=address, complete=not seed)
         return Answer(peers, self.interval, self._counters(key))
 
     def _scrape(self, keys: list[bytes]) -> bytes:
