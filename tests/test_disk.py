@@ -56,7 +56,7 @@ def test_both_disks_have_the_same_methods() -> None:
         }
 
     known = methods(Disk)
-    assert len(known) == 16
+    assert len(known) == 17
     assert {name: str(signature) for name, signature in methods(SimDisk).items()} == {
         name: str(signature).replace("shoal.disk", "shoal.sim.disk")
         for name, signature in known.items()
@@ -124,6 +124,20 @@ def test_a_grown_file_has_holes_and_a_cut_one_forgets(play: Play) -> None:
         await disk.truncate(path, 2**39 + 3)
         await disk.truncate(path, 2**39 + 10)
         assert await disk.read(path, 2**39) == b"far" + bytes(7)
+
+    play(body)
+
+
+def test_room_is_taken_and_what_is_there_stays(play: Play) -> None:
+    async def body(disk: Disk, folder: str) -> None:
+        path = f"{folder}/file"
+        await disk.write(path, 5000, [b"there"])
+        for size, then in ((0, 5005), (5002, 5005), (70_000, 70_000)):
+            await disk.allocate(path, size)
+            found = await disk.stat(path)
+            assert found is not None
+            assert found.size == then
+        assert (await disk.read(path, 4999, 7)) == b"\0there\0"
 
     play(body)
 
@@ -326,6 +340,7 @@ async def do_something(disk: Disk, folder: str, rng: Random) -> object:
         lambda: disk.write(path(), offset, [data, data]),
         lambda: disk.append(path(), [data]),
         lambda: disk.truncate(path(), rng.randrange(40_000)),
+        lambda: disk.allocate(path(), rng.randrange(40_000)),
         lambda: disk.sync(path()),
         lambda: disk.replace(path(), data),
         lambda: disk.rename(path(), path()),

@@ -106,6 +106,10 @@ class Disk:
         """Cut a file or grow it by a hole, which takes no room; it is made if need be."""
         await self._call("write", path, _truncate, path, size)
 
+    async def allocate(self, path: str, size: int) -> None:
+        """Take room for the first `size` bytes, keeping what is there; it is made if need be."""
+        await self._call("write", path, _allocate, path, size)
+
     async def sync(self, path: str) -> None:
         """Wait until the content of a file, or the names in a folder, would survive a power cut."""
         await self._call("sync", path, _sync, path)
@@ -259,6 +263,19 @@ def _truncate(path: str, size: int) -> None:
     descriptor = _open(path, os.O_WRONLY | os.O_CREAT)
     try:
         os.ftruncate(descriptor, size)
+    finally:
+        os.close(descriptor)
+
+
+def _allocate(path: str, size: int) -> None:
+    descriptor = _open(path, os.O_WRONLY | os.O_CREAT)
+    try:
+        if not size:
+            return
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(descriptor, 0, size)
+        elif os.fstat(descriptor).st_size < size:  # macOS: its length at least
+            os.ftruncate(descriptor, size)
     finally:
         os.close(descriptor)
 

@@ -240,6 +240,11 @@ def test_a_full_disk_takes_what_fits() -> None:
         assert await disk.list("/") == ["a"]
         await disk.replace("/a", bytes(400))
         assert await disk.free("/") == 600
+        with pytest.raises(DiskFullError):
+            await disk.allocate("/a", 1001)
+        await disk.truncate("/a", 500)
+        await disk.allocate("/a", 900)  # the hole too
+        assert await disk.free("/") == 100
 
     asyncio.run(body())
 

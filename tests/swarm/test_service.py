@@ -157,6 +157,32 @@ def test_a_full_disk_is_told_and_survived(multi, tmp_path):
     assert same(multi, tmp_path / "out" / "multi")
 
 
+@pytest.mark.slow
+def test_what_cannot_fit_is_told_before_the_download(multi, tmp_path):
+    class Small(Disk):
+        room = 100_000
+
+        async def free(self, path):
+            return self.room
+
+    async def main():
+        disk = Small()
+        async with swarm(disk, 1) as a, swarm(disk, 2) as b:
+            port = await a.listen(LOCAL)
+            shared = await a.share(str(multi), Recipe("v1", 32768))
+            got = await b.download(shared.torrent, str(tmp_path / "out"), peers=[(LOCAL, port)])
+            async for report in got.watch(0.01):
+                if "room for 100,000 bytes" in report.waiting:
+                    break
+            assert got.exchange is None
+            disk.room = 10_000_000
+            await got.done.wait()
+        await disk.close()
+
+    run(main)
+    assert same(multi, tmp_path / "out" / "multi")
+
+
 def test_pieces_larger_than_the_memory_go_through_the_part_file(tmp_path):
     write_tree(tmp_path, {"big": 9_000_000})
 

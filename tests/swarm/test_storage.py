@@ -2,12 +2,15 @@
 
 import asyncio
 import os
+from random import Random
 
 import pytest
 from tests.swarm.contents import MULTI, PIECE, counting, make, write_tree
 
 from shoal.disk import Disk
-from shoal.errors import ProtocolError, StorageError
+from shoal.errors import DiskFullError, ProtocolError, StorageError
+from shoal.sim.disk import SimDisk
+from shoal.sim.loop import SimLoop
 from shoal.swarm.pieces import BLOCK, Bitfield
 from shoal.swarm.resume import Resume
 from shoal.swarm.storage import Storage
@@ -68,6 +71,43 @@ def test_pieces_become_the_files_again(multi, tmp_path, version):
     for name, size in MULTI.items():
         assert (tmp_path / "out" / "multi" / name).read_bytes() == counting(size)
     assert os.listdir(tmp_path / "out") == ["multi"]
+
+
+def test_all_room_is_taken_before_a_download_if_so_wished(multi):
+    torrent = make(multi, "hybrid")
+
+    async def main():
+        disk = SimDisk(Random(1), capacity=torrent.layout.size + 100)
+        storage, nothing = Storage(disk, torrent, "/out"), Bitfield(torrent.layout.count)
+        before = await disk.free("/")
+        await storage.reserve(nothing, full=False)
+        assert await disk.free("/") == before
+        await storage.reserve(nothing, full=True)
+        assert await disk.free("/") == before - torrent.layout.size
+        assert list(await storage.load()) == [0]  # of one byte, a zero
+        await storage.reserve(nothing, full=True)  # once
+        order = list(range(torrent.layout.count))
+        await storage.write(pieces_of(torrent, order))
+        assert list(await storage.load()) == order
+        await disk.write("/other", 0, [bytes(101)])
+
+    with pytest.raises(DiskFullError):
+        SimLoop(1).run_until_complete(main())
+
+
+def test_what_cannot_fit_is_refused_and_what_is_not_wanted_needs_no_room(multi):
+    torrent = make(multi, "v1")
+
+    async def main():
+        disk = SimDisk(Random(1), capacity=30_000)
+        storage, nothing = Storage(disk, torrent, "/out"), Bitfield(torrent.layout.count)
+        with pytest.raises(DiskFullError, match="room for 30,000 bytes, not for 92,"):
+            await storage.reserve(nothing, full=True)
+        storage.select([file.name == "multi/sub/g" for file in torrent.layout.files])
+        await storage.reserve(nothing, full=True)
+        assert await disk.free("/") == 10_000
+
+    SimLoop(1).run_until_complete(main())
 
 
 def test_a_note_is_believed_while_the_files_are_as_they_were(multi, tmp_path):

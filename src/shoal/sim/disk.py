@@ -173,6 +173,16 @@ class SimDisk:
 
         await self._do("write", path, step)
 
+    async def allocate(self, path: str, size: int) -> None:
+        def step() -> None:
+            holes = self._writable(path).holes(size)
+            if sum(length for _, length in holes) > self.capacity - self._room:
+                raise DiskFullError("No space left on device")
+            for offset, length in holes:
+                self._write(path, offset, [bytes(length)])
+
+        await self._do("write", path, step)
+
     async def sync(self, path: str) -> None:
         await self._do("sync", path, lambda: self._sync(path))
 

@@ -73,6 +73,15 @@ class File:
         self._pending.append((size, None))
         self._cut(size)
 
+    def holes(self, size: int) -> list[tuple[int, int]]:
+        """What takes no room below `size`: offsets and lengths, each within a page."""
+        found = []
+        for at in range(0, size, PAGE):
+            there = len(self._pages.get(at // PAGE, b""))
+            if there < min(PAGE, size - at):
+                found.append((at + there, min(PAGE, size - at) - there))
+        return found
+
     def sync(self) -> None:
         self._synced_size = self.size
         self._before.clear()

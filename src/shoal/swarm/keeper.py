@@ -52,6 +52,10 @@ class Keeper:
         readers = [self._read_loop() for _ in range(READERS)]
         return [*hashers, *readers, self._spill_loop(), self._save_loop()]
 
+    async def reserve(self, *, full: bool) -> None:
+        """Wait until there is room on the disk for what is wanted."""
+        await self.persist(lambda: self.storage.reserve(self.exchange.have, full=full))
+
     async def check_complete(self) -> None:
         if self.exchange.complete and not self._finishing:
             self._finishing = True

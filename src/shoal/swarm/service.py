@@ -171,7 +171,7 @@ class Swarm:
         transfer = Transfer(
             session, self.disk, folder, self.rng, self,
             wish=wish, budgets=self._budgets, name=what.name, trackers=trackers,
-            proven=proven,
+            proven=proven, allocates=self.settings.allocation == "full",
         )  # fmt: skip
         self._start(transfer)
         transfer.found(address for address in (*peers, *named) if self._allows(address[0]))

@@ -18,4 +18,9 @@ class SwarmSettings:
     per_host: int = setting(64, "connections from one address", least=1, most=10_000)
     down: float = setting(0.0, "download limit; 0 is none", unit="bytes/s", least=0)
     up: float = setting(0.0, "upload limit; 0 is none", unit="bytes/s", least=0)
+    allocation: str = setting(
+        "sparse",
+        "sparse: files grow as pieces come; full: their room is taken before the download",
+        choices=("sparse", "full"),
+    )
     piece_memory: int = setting(64 << 20, "pieces on their way", unit="bytes", least=1 << 20)

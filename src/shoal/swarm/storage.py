@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 
 from shoal.disk import Disk
-from shoal.errors import MissingError, ProtocolError, StorageError
+from shoal.errors import DiskFullError, MissingError, ProtocolError, StorageError
 from shoal.swarm.hashing import Hasher, piece_height, proves
 from shoal.swarm.layout import Layout
 from shoal.swarm.pieces import Bitfield
@@ -113,6 +113,23 @@ class Storage:
             if not file.length and self.wanted[index] and "l" not in file.attributes:
                 await self._prepare(index)
                 await self.disk.write(self._paths[index], 0, [])
+
+    async def reserve(self, have: Bitfield, *, full: bool) -> None:
+        """DiskFullError if the wanted files cannot fit; `full` takes their room now."""
+        if self._read_only or have.complete:
+            return
+        lacking: dict[int, int] = {}  # a file of full size has its room, or was promised it
+        for index, ((size, _), file) in enumerate(
+            zip(await self.look(), self.layout.files, strict=True)
+        ):
+            if self.wanted[index] and size < file.length:
+                lacking[index] = file.length - max(size, 0)
+        needed, free = sum(lacking.values()), await self.disk.free(self.folder)
+        if needed > free:
+            raise DiskFullError(f"{self.folder} has room for {free:,} bytes, not for {needed:,}")
+        for index in lacking if full else ():
+            await self._prepare(index)
+            await self.disk.allocate(self._paths[index], self.layout.files[index].length)
 
     # Reading
 

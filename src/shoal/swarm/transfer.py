@@ -82,6 +82,7 @@ class Transfer:
         name: str = "",
         trackers: Sequence[Sequence[str]] = (),
         proven: bool = False,
+        allocates: bool = False,
     ) -> None:
         self.trackers = tuple(tuple(tier) for tier in trackers)
         self.session = session
@@ -103,6 +104,7 @@ class Transfer:
         self._budgets = budgets or Budgets()
         self._paths = paths
         self._known_good = proven  # all pieces, a moment ago: nothing to check
+        self._allocates = allocates  # takes all the room on the disk before it begins
         self._checked = (0, 0)
         self._priorities: list[int] | None = None
         self._total = 0
@@ -212,6 +214,7 @@ class Transfer:
         up = Budget([self._own.up, self._budgets.up])
         serving = Serving(torrent.layout, have, exchange.remotes, self._rng, now, budget=up)
         self.keeper = Keeper(self.disk, self.storage, exchange, serving)
+        await self.keeper.reserve(full=self._allocates)
         if self._priorities is not None:
             exchange.prioritize(self._priorities)
         serving.seeding = exchange.complete
@@ -321,7 +324,7 @@ class Transfer:
         if torrent is not None:
             report.pieces_total = torrent.layout.count
         if exchange is None or serving is None or torrent is None:
-            report.waiting = self._waiting_for_metadata()
+            report.waiting = report.problem or self._waiting_for_metadata()
             return report
         now = asyncio.get_running_loop().time()
         report.pieces = len(exchange.have)
