@@ -3,11 +3,12 @@
 #   test      format, lint, types, import contracts and every test that needs no other program
 #   fuzz      mutated inputs for every decoder
 #   interop   against independent programs, which are installed under .interop/
+#   docs      the pages, as a site under site/
 #   bench     each claim's table, the rival measured in the same call
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test fuzz interop bench clean
+.PHONY: demo test fuzz interop bench docs clean
 
 .venv/.ready: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -30,5 +31,8 @@ bench: .venv/.ready
 	$(BIN)/python -m tests.interop.install
 	$(BIN)/python -m bench
 
+docs: .venv/.ready
+	$(BIN)/zensical build --strict
+
 clean:
-	rm -rf .venv .interop .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .interop site .cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
