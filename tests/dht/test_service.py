@@ -105,7 +105,7 @@ def test_whoever_has_heard_enough_stops_the_walk() -> None:
             return None
 
         assert await net.on(9, first()) == (net.hosts[3].ip, 7)
-        assert net.dhts[9].carriers[0].engine.questions._walks == []
+        assert not net.dhts[9].carriers[0].engine.questions._walks
 
     simulate(scenario)
 

@@ -56,6 +56,20 @@ class Path:
 class Lookup:
     """The peers between us and a target, closest first."""
 
+    __slots__ = (
+        "_alpha",
+        "_answers",
+        "_paths",
+        "_seen",
+        "_slow",
+        "asked",
+        "asked_max",
+        "distance",
+        "group_share",
+        "k",
+        "target",
+    )
+
     def __init__(
         self,
         target: int,

@@ -130,7 +130,7 @@ class Questions:
         self.trips = RoundTrips()
         self.out: list[Question] = []  # to be sent; the dialect takes and clears
         self._pending: dict[int, Question] = {}
-        self._walks: list[Walk] = []
+        self._walks: dict[Walk, None] = {}
         self._timers: list[tuple[float, int]] = []  # when, number of the question
         self._last_answer = float("-inf")
 
@@ -183,7 +183,7 @@ class Questions:
             distance=self.distance,
         )
         walk = Walk(verb, key, lookup, argument, listener, finished, watcher)
-        self._walks.append(walk)
+        self._walks[walk] = None
         self._advance(walk, now)
         return walk
 
@@ -191,7 +191,7 @@ class Questions:
         """Ask no more; answers that still come are learned from and not reported."""
         if not walk.done:
             walk.done = True
-            self._walks.remove(walk)
+            del self._walks[walk]
 
     def close(self, now: float) -> None:
         """End everything: walks with what they have, questions without an answer."""

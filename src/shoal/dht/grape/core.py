@@ -211,7 +211,9 @@ class Grape:
             if len(self._named) >= NAMED_MAX:
                 self._named.clear()
             unpacked = unpack_nodes(nodes, ADDRESS_SIZE)
-            known = self._named[nodes] = [self.contact(*each) for each in unpacked]
+            known = [self.contact(*each) for each in unpacked]
+            if len(known) <= K:
+                self._named[nodes] = known
         return known
 
     def _encode(self, question: Question) -> bytes:
