@@ -197,8 +197,9 @@ def test_a_finder_brings_those_we_are_not_connected_to() -> None:
         def __init__(self, node: Node) -> None:
             self.node = node
 
-        async def publish(self, name: str) -> None:
+        async def publish(self, name: str) -> int:
             board.setdefault(name, []).append(self.node)
+            return 1
 
         async def find(self, name: str) -> AsyncIterator[Any]:
             for node in board.get(name, []):
@@ -207,10 +208,11 @@ def test_a_finder_brings_those_we_are_not_connected_to() -> None:
     board: dict[str, list[Node]] = {}
 
     async def main() -> None:
-        async with asyncio.timeout(15), make(1) as caller, offer(make(2), "b") as server:
+        async with asyncio.timeout(15), make(1) as caller, make(2) as server:
             for node in (caller, server):
                 node.services.finders.append(Board(node))
-            await server.services.publish()
+            offer(server, "b")
+            await asyncio.sleep(0.1)
             assert await caller.call("echo") == "b"
             with pytest.raises(NotFoundError):
                 await caller.call("nobody")

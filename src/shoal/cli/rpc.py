@@ -1,7 +1,7 @@
 """shoal call, shoal serve and shoal services: named services from the command line.
 
-Services are found through peers (`--peer`, encrypted streams) or through a
-Grape (`--grape`, Grenache's HTTP and WebSocket).  `serve` makes any program a
+Services are found through peers (`--peer`, encrypted streams), the node's DHTs
+(with neither) or a Grape (`--grape`, Grenache's HTTP and WebSocket).  `serve` makes any program a
 service: each call is a line of JSON on its stdin, the next line of JSON on its
 stdout is the answer.
 """
@@ -17,8 +17,10 @@ from shoal.cli.output import Output
 from shoal.cli.settings import load
 from shoal.errors import ClosedError, ProtocolError, UsageError
 from shoal.node import Node
+from shoal.peer.id import PeerId
 from shoal.rpc.client import RpcClient
 from shoal.rpc.link import Link
+from shoal.rpc.record import ServiceRecord
 from shoal.rpc.server import RpcServer
 
 LINE_MAX = 1 << 20  # bytes of one answer of a program
@@ -29,15 +31,11 @@ def configure(parser: ArgumentParser) -> None:
     """The arguments of the three, told apart by the program's name."""
     name = parser.prog.split()[-1]
     add = parser.add_argument
-    if name != "services":
+    add("--grape", action="append", default=[], metavar="URL", help="http://HOST:PORT of a Grape")
+    if name == "services":
+        add("name", nargs="*", help="of services to look for (all that the peers offer)")
+    else:
         add("name", help="of the service")
-        add(
-            "--grape",
-            action="append",
-            default=[],
-            metavar="URL",
-            help="http://HOST:PORT of a Grape",
-        )
     if name == "serve":
         add("program", nargs="+", help="-- COMMAND ...: JSON lines in and out")
         add("--listen", action="append", metavar="ADDRESS", help="accept peers here")
@@ -58,8 +56,8 @@ async def run(args: Namespace, output: Output) -> int:
 async def call(args: Namespace, output: Output) -> int:
     """Call one service, and show its answer."""
     payload = read_json(args.payload)
-    if bool(args.grape) == bool(args.peer):
-        raise UsageError("name the Grapes (--grape) or the peers (--peer) to ask")
+    if args.grape and args.peer:
+        raise UsageError("name the Grapes (--grape) or the peers (--peer) to ask, not both")
     if args.grape:
         async with Link(*args.grape) as link, RpcClient(link) as client:
             result = await client.request(args.name, payload, timeout=args.timeout)
@@ -73,23 +71,35 @@ async def call(args: Namespace, output: Output) -> int:
 
 
 async def services(args: Namespace, output: Output) -> int:
-    """What peers offer."""
-    if not args.peer:
-        raise UsageError("name the peers to ask: --peer ADDRESS")
-    rows = []
+    """What peers offer, and who offers what is looked for."""
+    if not (args.peer or args.name) or (args.grape and not args.name):
+        raise UsageError("name the peers to ask (--peer ADDRESS), or services")
+    if args.grape:
+        async with Link(*args.grape) as link:
+            found = {name: await link.lookup(name) for name in args.name}
+        rows = [{"name": name, "address": each} for name in found for each in found[name]]
+        output.table("services", rows, ["name", "address"])
+        return 0
+    records: dict[PeerId, ServiceRecord] = {}
     async with Node(load(args), listen=[]) as node:
         for address in args.peer:
             record = await node.services.ask(address, timeout=args.timeout)
-            rows += [
-                {
-                    "name": offer.name,
-                    "version": offer.version,
-                    "load": offer.load,
-                    "well": offer.well,
-                    "peer": str(record.peer),
-                }
-                for offer in record.offers
-            ]
+            records[record.peer] = record
+        for name in args.name:
+            async with asyncio.timeout(args.timeout):  # for the DHTs and those they name
+                records |= {each.peer: each for each in await node.services.find(name)}
+    rows = [
+        {
+            "name": offer.name,
+            "version": offer.version,
+            "load": offer.load,
+            "well": offer.well,
+            "peer": str(record.peer),
+        }
+        for record in records.values()
+        for offer in record.offers
+        if not args.name or offer.name in args.name
+    ]
     output.table("services", rows, ["name", "version", "load", "well", "peer"])
     return 0
 

@@ -1,47 +1,83 @@
-"""Who offers a service, by way of BitTorrent's DHT.
+"""Who offers a service, by way of a DHT.
 
-A service lies under the SHA-1 of its name in a domain of its own, as a torrent
-lies under its infohash; what is found are hosts and ports of nodes, which prove
-who they are when they are dialled.
+A service lies under the hash of its name in a domain of its own, as content
+does under its hash.  Mainline names hosts and ports, libp2p's DHT peers; either
+way nodes prove who they are when they are dialled, and then give their signed
+record, which is as fresh as no record in a DHT could be.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from hashlib import sha1
 from typing import Any, Protocol
 
+from shoal.codec.multihash import sha256
 from shoal.dht.mainline.words import Announced
-from shoal.errors import ProtocolError
+from shoal.errors import ProtocolError, ShoalError
+from shoal.peer.id import PeerId
 from shoal.peer.multiaddr import Multiaddr
 
 DOMAIN = b"shoal service:"
 
 
 class Dht(Protocol):
-    """What a finder asks of the DHT."""
+    """What a finder asks of a DHT."""
 
     def providers(self, key: bytes, /) -> AsyncIterator[Any]: ...
 
     async def provide(self, key: bytes, what: Any, /) -> int: ...
 
+    async def find_peer(self, peer_id: bytes, /) -> Any: ...
+
 
 class MainlineFinder:
-    """`node.services.finders.append(MainlineFinder(dht, lambda: tcp_port))`."""
+    """By BitTorrent's DHT; `port` says where we accept connections, None: nowhere."""
 
-    def __init__(self, dht: Dht, port: Callable[[], int]) -> None:
-        self._dht = dht
-        self._port = port  # where we accept connections
+    def __init__(
+        self, open_dht: Callable[[], Awaitable[Dht]], port: Callable[[], int | None]
+    ) -> None:
+        self._open = open_dht
+        self._port = port
 
-    async def publish(self, name: str) -> None:
-        """Say, now and for as long as the DHT runs, that we offer it."""
-        await self._dht.provide(key_of(name), Announced(self._port()))
+    async def publish(self, name: str) -> int:
+        """Say, now and for as long as the DHT runs, that we offer it; how many nodes took it."""
+        port = self._port()
+        if port is None:
+            return 0
+        return await (await self._open()).provide(key_of(name), Announced(port))
 
     async def find(self, name: str) -> AsyncIterator[Multiaddr]:
-        async for host, port in self._dht.providers(key_of(name)):
-            try:
+        async for host, port in (await self._open()).providers(key_of(name)):
+            with suppress(ProtocolError):
                 yield Multiaddr.of(host, port)
-            except ProtocolError:
-                continue
+
+
+class Libp2pFinder:
+    """By libp2p's DHT; `known` says whether a peer could be dialled without asking for it."""
+
+    def __init__(
+        self, open_dht: Callable[[], Awaitable[Dht]], known: Callable[[PeerId], bool]
+    ) -> None:
+        self._open = open_dht
+        self._known = known
+
+    async def publish(self, name: str) -> int:
+        return await (await self._open()).provide(multihash_of(name), None)
+
+    async def find(self, name: str) -> AsyncIterator[PeerId]:
+        dht = await self._open()
+        async for peer in dht.providers(multihash_of(name)):
+            if not self._known(peer):
+                with suppress(ShoalError):
+                    await dht.find_peer(peer.bytes)
+            yield peer
 
 
 def key_of(name: str) -> bytes:
+    """Where a service lies in the mainline DHT."""
     return sha1(DOMAIN + name.encode()).digest()
+
+
+def multihash_of(name: str) -> bytes:
+    """Where it lies in libp2p's."""
+    return sha256(DOMAIN + name.encode())

@@ -16,7 +16,8 @@ body of anything else.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
 from shoal.errors import LimitError, ProtocolError, ShoalError, UsageError
@@ -35,7 +36,7 @@ CALLS_MAX = 1000  # of one connection at once; then it is read no further
 ARRIVING = 60.0  # seconds for a request's body to arrive
 NO_SERVICE = "ERR_SERVICE_NOTFOUND"  # the text for a name that is not served here
 
-Handler = Callable[[Any], Awaitable[Any]]
+Handler = Callable[[Any], Any]
 
 
 class RpcServer:
@@ -51,7 +52,7 @@ class RpcServer:
         self._open = False
 
     def service(self, name: str) -> Callable[[Handler], Handler]:
-        """Offer an async function under a name: it gets the payload, its result is the answer."""
+        """Offer a function, plain or async, under a name: payload in, answer out."""
         check_name(name)
 
         def offer(handler: Handler) -> Handler:
@@ -145,7 +146,9 @@ class RpcServer:
         if handler is None:
             return grenache.encode_reply(request.rid, NO_SERVICE, None)
         try:
-            result = await handler(request.payload)
+            result = handler(request.payload)
+            if isawaitable(result):
+                result = await result
             return grenache.encode_reply(request.rid, None, result)
         except ShoalError as error:
             return grenache.encode_reply(request.rid, str(error) or type(error).__name__, None)

@@ -6,14 +6,16 @@
     await other.call("sum", 1, 2, timeout=5)
 
 Who offers a name is asked of the peers we are connected to, then of the
-finders (a DHT), whose peers are dialled.  What was learned is good for a
-while; of two that offer the name the less busy one is called, and another is
-tried when a call was certainly not executed, or may be executed twice.
+finders (DHTs), which are told of what we offer; the peers they name are dialled.
+What was learned is good for a while; of two that offer the name the less busy
+one is called, and another is tried when a call was certainly not executed, or
+may be executed twice.
 """
 
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -44,6 +46,10 @@ OPEN_TIMEOUT = 5.0  # seconds to dial a peer and open a stream
 ASK_TIMEOUT = 2.0  # seconds for a peer to say what it offers
 ASKED_MAX = 64  # connected peers that are asked who offers a name
 FOUND_MAX = 20  # peers that a finder may name
+LINGER = 1.0  # seconds for a finder to name others, once it has named one
+TELL_AGAIN = 0.5  # seconds before a finder that told nobody is asked to again; doubles
+TELL_AGAIN_MAX = 30.0  # seconds
+TELL_AT_ONCE = 8  # services of which finders are told at a time
 NAMES_MAX = 10_000  # services of which something is remembered
 
 log = logging.getLogger(__name__)
@@ -61,7 +67,7 @@ class ServiceSettings:
 class Finder(Protocol):
     """Somewhere to tell and to ask who offers a service: a DHT."""
 
-    async def publish(self, name: str, /) -> None: ...
+    async def publish(self, name: str, /) -> int: ...
 
     def find(self, name: str, /) -> AsyncIterator[Target]: ...
 
@@ -88,6 +94,7 @@ class Services:
         self._lines: dict[PeerId, Line] = {}
         self._opening: dict[PeerId, asyncio.Task[Line]] = {}
         self._known: dict[str, Destinations] = {}
+        self._news = asyncio.Event()  # a service is offered that the finders may not know
 
     # Offer
 
@@ -112,15 +119,44 @@ class Services:
             self.offered[name] = Service(name, handler, version, well)
             if len(self.offered) == 1:
                 self._handle(native.PROTOCOL, self._serve)
+            self._news.set()
             return handler
 
         return offer
 
     async def publish(self) -> None:
-        """Tell the finders of all that is offered."""
-        for finder in self.finders:
-            for name in self.offered:
-                await finder.publish(name)
+        """Tell the finders of all that is offered, now and whenever there is more.
+
+        One that told nobody is asked again; those that did repeat it themselves.
+        """
+        told: dict[tuple[Finder, str], None] = {}
+        pause = TELL_AGAIN
+        while True:
+            self._news.clear()
+            left = [
+                (finder, name)
+                for finder in self.finders
+                for name in self.offered
+                if (finder, name) not in told
+            ]
+            for start in range(0, len(left), TELL_AT_ONCE):
+                some = left[start : start + TELL_AT_ONCE]
+                taken = await asyncio.gather(*(self._tell(*each) for each in some))
+                told |= dict.fromkeys(
+                    each for each, count in zip(some, taken, strict=True) if count
+                )
+            failed = any(each not in told for each in left)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause if failed else None):
+                    await self._news.wait()
+            pause = min(2 * pause, TELL_AGAIN_MAX) if failed else TELL_AGAIN
+
+    async def _tell(self, finder: Finder, name: str) -> int:
+        try:
+            return await finder.publish(name)
+        except ShoalError as error:
+            log.info("publishing %s: %s", name, error)
+            return 0
 
     def record(self) -> bytes:
         """What we offer, signed."""
@@ -209,13 +245,17 @@ class Services:
                 del self._known[next(iter(self._known))]
         return known.choose(self._rng, now, tried)
 
-    async def _find(self, name: str, known: Destinations) -> None:
-        """Ask our peers; if none of them offers it, let the finders bring others."""
-        now = asyncio.get_running_loop().time()
+    async def find(self, name: str) -> list[ServiceRecord]:
+        """Those who offer it: of our peers, or else of those that the finders bring."""
         found = [each for each in await self.records() if each.offer(name)]
-        if not found:
-            for finder in self.finders:
-                found += await self._bring(name, finder)
+        if found:
+            return found
+        brought = await asyncio.gather(*(self._bring(name, finder) for finder in self.finders))
+        return list({each.peer: each for some in brought for each in some}.values())
+
+    async def _find(self, name: str, known: Destinations) -> None:
+        now = asyncio.get_running_loop().time()
+        found = await self.find(name)
         known.learn(each.peer for each in found)
         for each in found:
             offer = each.offer(name)
@@ -224,17 +264,21 @@ class Services:
         known.fresh_until = now + self.settings.fresh if found else 0.0
 
     async def _bring(self, name: str, finder: Finder) -> list[ServiceRecord]:
-        targets: list[Target] = []
+        """Ask each peer that the finder names, while it looks for more."""
+        asking: list[asyncio.Task[ServiceRecord | None]] = []
+        start = self._host().tasks.start
         try:
-            async for target in finder.find(name):
-                targets.append(target)
-                if len(targets) == FOUND_MAX:
-                    break
-        except ShoalError as error:
+            async with asyncio.timeout(None) as ends:
+                async for target in finder.find(name):
+                    asking.append(start(self._ask_quietly(target)))
+                    if len(asking) == FOUND_MAX:
+                        break
+                    if ends.when() is None:
+                        ends.reschedule(asyncio.get_running_loop().time() + LINGER)
+        except (ShoalError, TimeoutError) as error:
             log.info("looking for %s: %s", name, error)
-        asked = await asyncio.gather(*(self._ask_quietly(target) for target in targets))
-        unique = {each.peer: each for each in asked if each is not None and each.offer(name)}
-        return list(unique.values())
+        asked = await asyncio.gather(*asking)
+        return [each for each in asked if each is not None and each.offer(name)]
 
     async def _ask_quietly(self, target: Target) -> ServiceRecord | None:
         try:
