@@ -61,7 +61,7 @@ def told_apart(paths: Sequence[Parts]) -> list[Parts]:
         chosen = path
         while _folded(chosen) in taken or _folded(chosen) in folders:
             number += 1
-            chosen = (*path[:-1], _numbered(path[-1], number))
+            chosen = (*path[:-1], numbered(path[-1], number))
         last[folded] = number
         taken.add(_folded(chosen))
         result.append(chosen)
@@ -72,7 +72,7 @@ def _folded(path: Parts) -> Parts:
     return tuple(unicodedata.normalize("NFC", part.casefold()) for part in path)
 
 
-def _numbered(part: str, number: int) -> str:
+def numbered(part: str, number: int) -> str:
     stem, dot, ending = part.rpartition(".")
     if not stem or len(ending) > 16:
         stem, dot, ending = part, "", ""
