@@ -26,7 +26,7 @@ from shoal.apps.parcel import (
     other_names,
     part_name,
 )
-from shoal.errors import DiskFullError, MissingError, ProtocolError, ShoalError
+from shoal.errors import ClosedError, DiskFullError, MissingError, ProtocolError
 from shoal.net.stream import Stream
 from shoal.net.tasks import Tasks
 from shoal.swarm.storage import refuse_links
@@ -171,7 +171,7 @@ class Arrivals:
                 if ending != GOOD:
                     self._note_changed(file, ending)
                     continue
-            await self._endings.add(self._finish(file, stores), "finish")
+            _ = await self._endings.add(self._finish(file, stores), "finish")
         await self._stores.wait()
         await self._endings.wait()
         for folder in dict.fromkeys(os.path.dirname(file.path) for file in self.files):
@@ -193,7 +193,7 @@ class Arrivals:
             at += length
             if at - synced >= SYNC_EVERY:
                 synced = at
-                await self._endings.add(self._disk.sync(part), "sync")
+                _ = await self._endings.add(self._disk.sync(part), "sync")
             stores[:] = [task for task in stores if not task.done()]
         ending = (await stream.readexactly(1))[0]
         if ending not in ENDINGS or (ending == GOOD and at != file.item.size):
@@ -232,7 +232,7 @@ async def read_chunks(stream: Stream, count: int) -> list[bytes]:
     while count:
         chunk = await stream.read(count)
         if not chunk:
-            raise ProtocolError("the stream ended within a block")
+            raise ClosedError("the stream ended within a block")
         chunks.append(chunk)
         count -= len(chunk)
     return chunks

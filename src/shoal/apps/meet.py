@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from shoal.apps.code import Code
 from shoal.apps.pake import Pake
-from shoal.apps.parcel import PROTOCOL, WORD_MAX, Hello, Proof, Refusal, Wait
+from shoal.apps.parcel import PROTOCOL, WORD_MAX, Hello, Proof, Wait
 from shoal.apps.talk import expect, say
 from shoal.errors import ClosedError, NotFoundError, RefusedError, ShoalError, UnreachableError
 from shoal.net.stream import Stream

@@ -49,14 +49,20 @@ Parts = Annotated[tuple[Name, ...], msgspec.Meta(min_length=1, max_length=DEPTH_
 
 
 class Hello(msgspec.Struct, tag="hello", frozen=True):
+    """Our half of the key, blinded by the words."""
+
     share: bytes
 
 
 class Wait(msgspec.Struct, tag="wait", frozen=True):
+    """Not now: others try, or this address has tried too often."""
+
     seconds: Annotated[float, msgspec.Meta(ge=0, le=3600)]
 
 
 class Proof(msgspec.Struct, tag="proof", frozen=True):
+    """That we have the key, and so the words."""
+
     proof: bytes
 
 
@@ -75,6 +81,8 @@ class Item(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Offer(msgspec.Struct, tag="offer", frozen=True):
+    """All files of a parcel."""
+
     items: Annotated[list[Item], msgspec.Meta(max_length=FILES_MAX)]
 
 

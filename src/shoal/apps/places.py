@@ -7,12 +7,13 @@ the words, so it does no harm that all see it.
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any, Protocol
 
 from shoal.apps.code import HOUR, meeting_key
 from shoal.dht.mainline.words import Announced
-from shoal.errors import ShoalError
+from shoal.discovery.presence import Presence
+from shoal.errors import ProtocolError, ShoalError
 from shoal.net.tasks import Tasks
 from shoal.peer.multiaddr import Multiaddr
 
@@ -101,3 +102,20 @@ class InDht:
                 except ShoalError:
                     pass  # nobody there yet
             await asyncio.sleep(SEEK_EVERY)
+
+
+class OnLan:
+    """This network, by multicast."""
+
+    def __init__(self, presence: Presence, addresses: Sequence[str]) -> None:
+        self._presence = presence
+        self._addresses = addresses  # of our host, without its id
+
+    async def offer(self, number: int) -> None:
+        self._presence.offer(number, self._addresses)
+        await asyncio.get_running_loop().create_future()
+
+    async def seek(self, number: int) -> AsyncGenerator[Multiaddr, None]:
+        async for text in self._presence.seek(number):
+            with suppress(ProtocolError):
+                yield Multiaddr.parse(text)

@@ -10,10 +10,13 @@ import asyncio
 import os
 from argparse import ArgumentParser, Namespace
 from base64 import b64decode
+from importlib import import_module
 from typing import Any
 
 from msgspec import to_builtins
 
+from shoal.apps.code import is_code
+from shoal.cli.ask import ask_link
 from shoal.cli.output import Bar, Output
 from shoal.cli.settings import load
 from shoal.cli.torrent import add_recipe, read_torrent
@@ -43,7 +46,9 @@ def configure_share(parser: ArgumentParser) -> None:
 
 
 def configure_get(parser: ArgumentParser) -> None:
-    parser.add_argument("link", metavar="LINK|FILE", help="a magnet link, a hash or a .torrent")
+    parser.add_argument(
+        "link", nargs="?", metavar="LINK|FILE|CODE", help="a magnet link, hash, .torrent or code"
+    )
     parser.add_argument("-o", "--output", default=".", metavar="DIR", help="the folder for it")
     parser.add_argument(
         "--select", action="append", default=[], metavar="GLOB", help="only files like this"
@@ -56,7 +61,9 @@ def configure_get(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--timeout", type=float, metavar="SECONDS", help="give up when nothing came for so long"
     )
+    parser.add_argument("-y", "--yes", action="store_true", help="of a code: do not ask first")
     add_network(parser)
+    parser.add_argument("--no-lan", action="store_true", help="of a code: do not use multicast")
 
 
 def add_network(parser: ArgumentParser) -> None:
@@ -76,7 +83,6 @@ def rate(text: str) -> int:
 
 
 async def run(args: Namespace, output: Output) -> int:
-    addresses(args.peer)  # a mistake is told before anything starts
     return await {"share": share, "get": get}[args.command](args, output)
 
 
@@ -97,6 +103,7 @@ def settings_of(args: Namespace) -> Config:
 
 
 async def share(args: Namespace, output: Output) -> int:
+    addresses(args.peer)  # a mistake is told before anything starts
     if args.torrent and len(args.paths) > 1:
         raise UsageError("--torrent writes the torrent of one path: share the others apart")
     async with Node(settings_of(args), listen=[]) as node:
@@ -141,6 +148,11 @@ async def show_shared(args: Namespace, shared: list[Event], disk: Disk, output: 
 
 
 async def get(args: Namespace, output: Output) -> int:
+    args.link = args.link or await ask_link(output)
+    if is_code(args.link):
+        code: int = await import_module("shoal.cli.send").receive(args, args.link, output)
+        return code
+    addresses(args.peer)
     async with Node(settings_of(args), listen=[]) as node:
         given = await get_of(args, node.disk)
         with output.bar("metadata") as bar:
