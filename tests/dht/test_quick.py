@@ -1,6 +1,7 @@
 """What is read and written quickly is what the long way reads and writes."""
 
 import random
+import sys
 
 import pytest
 from hypothesis import given, strategies as st
@@ -112,3 +113,29 @@ def test_a_message_with_wrong_bytes_is_read_no_other_way(seed: int) -> None:
             if rng.random() < 0.3:
                 del broken[rng.randrange(len(broken)) :]
             assert quickly(bytes(broken)) == slowly(bytes(broken))
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [b"5:token1:", b"5:token1:x6:valuesl", b"6:valuesl6:aaaaaa", b"4:porti1e5:token1:x", b"1:"],
+)
+@pytest.mark.parametrize("start", [b"d1:rd2:id20:%b5:nodes60000:", b"d1:ad2:id20:%b9:info_hash9:"])
+def test_nothing_is_searched_for(
+    start: bytes, unit: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A datagram full of what its parts begin with costs a few steps, not one for each pair."""
+    monkeypatch.setattr(quick, "decode", lambda data: None)  # the long way has tests of its own
+    data = (start % bytes(20) + unit * 7000)[:60_000] + b"1:y1:qe"
+    steps = 0
+
+    def count(frame: object, event: str, argument: object) -> object:
+        nonlocal steps
+        steps += event == "line"
+        return count
+
+    sys.settrace(count)
+    try:
+        quickly(data)
+    finally:
+        sys.settrace(None)
+    assert steps < 500
