@@ -6,6 +6,7 @@
     ├── UsageError          we did: a bad argument, a closed object
     │   └── ConfigError     a setting that cannot be used
     ├── UnreachableError    the world did: no address answered
+    │   └── NotRunningError there is no node to ask
     ├── NotFoundError       nobody who answered has it
     ├── LimitError          a bound in Config was reached
     ├── StorageError        a file could not be read or kept
@@ -56,6 +57,12 @@ class UnreachableError(ShoalError):
     def __str__(self) -> str:
         tried = "; ".join(f"{address}: {reason}" for address, reason in self.reasons.items())
         return f"{self.args[0]} ({tried})" if tried else str(self.args[0])
+
+
+class NotRunningError(UnreachableError):
+    """No node runs in this home."""
+
+    advice = "start one with `shoal up`"
 
 
 class NotFoundError(ShoalError):

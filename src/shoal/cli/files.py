@@ -3,31 +3,38 @@
 shoal share PATH...            serve files and folders; prints a magnet link for each
 shoal get LINK|FILE.torrent    fetch a content; goes on where it stopped
 
-Both are verbs, run by a node that lives as long as the command.
+Both are verbs: the daemon of this home runs them if there is one, and goes on
+when the command ends; else a node that lives as long as the command.
 """
 
 import asyncio
 import os
 from argparse import ArgumentParser, Namespace
 from base64 import b64decode
+from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeVar
 
-from msgspec import to_builtins
+from msgspec import json, to_builtins
 
 from shoal.apps.code import is_code
 from shoal.cli.ask import ask_link
+from shoal.cli.daemon import found, stop_on_term
+from shoal.cli.loop import drive
 from shoal.cli.output import Bar, Output
 from shoal.cli.settings import load
 from shoal.cli.torrent import add_recipe, read_torrent
 from shoal.config import Config
 from shoal.disk import Disk
-from shoal.errors import UsageError
+from shoal.errors import ClosedError, UsageError
 from shoal.node import Node
 from shoal.quantity import format_rate, format_size, parse_rate
+from shoal.web.client import Daemon
 from shoal.web.verbs import VERBS
 from shoal.web.verbs_swarm import Get, Share, addresses
 
+T = TypeVar("T")
 Event = dict[str, Any]  # as --json prints it
 
 
@@ -82,8 +89,32 @@ def rate(text: str) -> int:
     return parse_rate(text)
 
 
-async def run(args: Namespace, output: Output) -> int:
-    return await {"share": share, "get": get}[args.command](args, output)
+def run(args: Namespace, output: Output) -> Any:
+    if args.command == "get":
+        args.link = args.link or drive(ask_link(output))
+        if is_code(args.link):
+            return import_module("shoal.cli.send").receive(args, args.link, output)
+    addresses(args.peer)  # a mistake is told before anything starts
+    if args.command == "share" and args.torrent and len(args.paths) > 1:
+        raise UsageError("--torrent writes the torrent of one path: share the others apart")
+    chooses = args.port is not None or args.host or args.bootstrap or args.no_dht
+    daemon = None if chooses else found(args)
+    if daemon is None:
+        return {"share": share, "get": get}[args.command](args, output)
+    return {"share": hand_share, "get": hand_get}[args.command](args, output, daemon)
+
+
+def asked(daemon: Daemon, verb: str, given: Any) -> Iterator[Event]:
+    stop_on_term()
+    return daemon.run(verb, json.encode(given))
+
+
+async def with_disk(work: Callable[[Disk], Coroutine[Any, Any, T]]) -> T:
+    disk = Disk()
+    try:
+        return await work(disk)
+    finally:
+        await disk.close()
 
 
 def settings_of(args: Namespace) -> Config:
@@ -103,17 +134,26 @@ def settings_of(args: Namespace) -> Config:
 
 
 async def share(args: Namespace, output: Output) -> int:
-    addresses(args.peer)  # a mistake is told before anything starts
-    if args.torrent and len(args.paths) > 1:
-        raise UsageError("--torrent writes the torrent of one path: share the others apart")
     async with Node(settings_of(args), listen=[]) as node:
         shared = []
         for path in args.paths:
             with output.bar(f"hashing {os.path.basename(path)}") as bar:
                 async for event in VERBS["share"].run(node, share_of(args, path)):
                     shared += took_share(to_builtins(event), bar)
-        await show_shared(args, shared, node.disk, output)
+        await write_torrent(args, shared, node.disk)
+        show_shared(shared, output, "until interrupted")
         await asyncio.get_running_loop().create_future()
+    return 0
+
+
+def hand_share(args: Namespace, output: Output, daemon: Daemon) -> int:
+    shared = []
+    for path in args.paths:
+        with output.bar(f"hashing {os.path.basename(path)}") as bar:
+            for event in asked(daemon, "share", share_of(args, path)):
+                shared += took_share(event, bar)
+    drive(with_disk(partial(write_torrent, args, shared)))
+    show_shared(shared, output, f"by the node of this home, process {daemon.pid}")
     return 0
 
 
@@ -132,15 +172,18 @@ def took_share(event: Event, bar: Bar) -> list[Event]:
     return [event]
 
 
-async def show_shared(args: Namespace, shared: list[Event], disk: Disk, output: Output) -> None:
+async def write_torrent(args: Namespace, shared: list[Event], disk: Disk) -> None:
     if args.torrent:
         await disk.replace(args.torrent, b64decode(shared[0]["metainfo"]))
+
+
+def show_shared(shared: list[Event], output: Output, how: str) -> None:
     rows = [
         {key: row[key] for key in ("name", "magnet", "v1", "v2") if key in row} for row in shared
     ]
     port = shared[0]["port"]
     record = {"port": port, "shared": rows, "magnet": rows[0]["magnet"]}
-    lines = [f"sharing on port {port} until interrupted"]
+    lines = [f"sharing on port {port} {how}"]
     output.ready(record, "\n".join([*lines, *(str(row["magnet"]) for row in rows)]))
 
 
@@ -148,11 +191,6 @@ async def show_shared(args: Namespace, shared: list[Event], disk: Disk, output: 
 
 
 async def get(args: Namespace, output: Output) -> int:
-    args.link = args.link or await ask_link(output)
-    if is_code(args.link):
-        code: int = await import_module("shoal.cli.send").receive(args, args.link, output)
-        return code
-    addresses(args.peer)
     async with Node(settings_of(args), listen=[]) as node:
         given = await get_of(args, node.disk)
         with output.bar("metadata") as bar:
@@ -161,6 +199,20 @@ async def get(args: Namespace, output: Output) -> int:
         if args.seed:
             output.note("complete; seeding until interrupted")
             await asyncio.get_running_loop().create_future()
+    return 0
+
+
+def hand_get(args: Namespace, output: Output, daemon: Daemon) -> int:
+    given = drive(with_disk(partial(get_of, args)))
+    given.output = os.path.abspath(given.output)
+    event: Event = {}
+    with output.bar("metadata") as bar:
+        for event in asked(daemon, "get", given):
+            took_progress(event, bar, output)
+    if event.get("event") != "complete":
+        raise ClosedError(f"the node (process {daemon.pid}) ended; started again, it goes on")
+    if args.seed:
+        output.note(f"complete; process {daemon.pid} serves it on")
     return 0
 
 

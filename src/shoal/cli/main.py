@@ -25,6 +25,7 @@ from shoal.cli.output import Output
 from shoal.errors import UsageError
 
 COMMANDS = {  # name -> the module that holds it, and what it does
+    "api": ("shoal.cli.api", "print the description of the HTTP API of `shoal up`"),
     "call": ("shoal.cli.rpc", "call a named service of a peer or through a Grape"),
     "completion": ("shoal.cli.completion", "print what a shell needs to complete commands"),
     "demo": ("shoal.cli.demo", "the first minute: nodes on this machine share, store, call"),
@@ -35,13 +36,20 @@ COMMANDS = {  # name -> the module that holds it, and what it does
     "dht": ("shoal.cli.find", "find and store by key in a distributed hash table"),
     "grape": ("shoal.cli.grape", "run a Grape: Grenache's DHT and its HTTP API"),
     "id": ("shoal.cli.node", "show the id of the node of this home"),
+    "limit": ("shoal.cli.daemon", "bound the rates of the running node or of one transfer"),
+    "pause": ("shoal.cli.daemon", "stop a transfer of the running node until it is resumed"),
+    "peers": ("shoal.cli.daemon", "list who is connected to the running node"),
     "ping": ("shoal.cli.node", "measure the round trip to a peer"),
+    "remove": ("shoal.cli.daemon", "stop a transfer for good; its files stay"),
+    "resume": ("shoal.cli.daemon", "go on with a transfer that was paused"),
     "send": ("shoal.cli.send", "send files to another machine, by a short code"),
     "serve": ("shoal.cli.rpc", "offer a program as a named service"),
     "services": ("shoal.cli.rpc", "list the services that peers offer"),
     "share": ("shoal.cli.files", "serve files and folders to whoever has the link"),
+    "status": ("shoal.cli.daemon", "show what the running node does"),
     "torrent": ("shoal.cli.torrent", "show, make or check torrent files"),
     "tracker": ("shoal.cli.tracker", "run a BitTorrent tracker, over HTTP and UDP"),
+    "transfers": ("shoal.cli.daemon", "list the transfers of the running node"),
     "up": ("shoal.cli.node", "run a node"),
 }
 ENDINGS = """\

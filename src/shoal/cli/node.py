@@ -1,7 +1,10 @@
 """shoal up, shoal ping and shoal id: a node, and who it is."""
 
 import asyncio
+import os
+import socket
 from argparse import ArgumentParser, Namespace
+from contextlib import suppress
 from random import Random, SystemRandom
 from statistics import median
 
@@ -16,7 +19,10 @@ from shoal.net.stream import Stream
 from shoal.node import Node
 from shoal.peer.id import PeerId
 from shoal.peer.key import PrivateKey
+from shoal.web.server import Door
+from shoal.web.settings import DaemonSettings
 
+JOINING = 2.0  # seconds that the ready line waits for the DHTs; they go on joining after it
 PINGS_MAX = 1_000_000
 TIMEOUT_MAX = 86_400.0  # seconds: a day
 
@@ -42,13 +48,42 @@ async def run(args: Namespace, output: Output) -> int:
 
 
 async def up(args: Namespace, output: Output) -> int:
-    """Run a node until a signal ends it."""
-    async with Node(load(args), keep=True, listen=args.listen) as node:
+    """Run a node, with its door, until a signal ends it."""
+    async with Node(load(args), keep=True, listen=args.listen) as node, Door(node) as door:
+        await start_services(node)
         addresses = [str(address) for address in node.addresses]
+        record = {"id": str(node.id), "addresses": addresses, "pid": os.getpid()}
         lines = [f"node {node.id} is up", *(f"  {address}" for address in addresses)]
-        output.ready({"id": str(node.id), "addresses": addresses}, "\n".join(lines))
-        await asyncio.get_running_loop().create_future()
+        output.ready({**record, "socket": door.socket, "url": door.url}, "\n".join(lines))
+        notify("READY=1")
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            notify("STOPPING=1")
     return 0
+
+
+async def start_services(node: Node) -> None:
+    """Those of the settings; and what was transferred when the node last ended goes on."""
+    chosen = node.config.of(DaemonSettings).services
+    if "swarm" in chosen:
+        await node.swarm.open()
+    if "dht" in chosen and node.dht.networks:
+        opening = [asyncio.ensure_future(node.dht.open(name)) for name in node.dht.networks]
+        done, _ = await asyncio.wait(opening, timeout=JOINING)
+        for each in done:
+            each.result()  # a busy port is told at once; who has joined later is waited for by none
+    assert node.home is not None
+    await node.swarm.keep_in(node.home)
+
+
+def notify(state: str) -> None:
+    """Tell systemd, if it started us and wants to know (sd_notify)."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if address:
+        name = "\0" + address[1:] if address.startswith("@") else address
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as to, suppress(OSError):
+            to.sendto(state.encode(), name)
 
 
 async def ping(args: Namespace, output: Output) -> int:

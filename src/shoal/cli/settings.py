@@ -11,7 +11,8 @@ from shoal.errors import UsageError
 
 def kinds() -> tuple[type, ...]:
     """The settings classes of the services, which the composition root knows."""
-    return import_module("shoal.node").SETTINGS  # type: ignore[no-any-return]
+    daemon = import_module("shoal.web.settings").DaemonSettings
+    return (*import_module("shoal.node").SETTINGS, daemon)
 
 
 def load(args: Namespace, flags: Iterable[tuple[str, Any]] = ()) -> Config:

@@ -13,8 +13,11 @@ made, here and nowhere else.
 """
 
 import asyncio
+import os
+import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -167,15 +170,7 @@ class WebServer:
 
     async def listen(self, host: str, port: int = 0) -> int:
         """Accept connections at an address, port 0: any free one; the port."""
-        from aiohttp import web
-
-        if self._served is None:
-            self._served = web.Server(
-                self._handle,
-                handler_cancellation=True,
-                keepalive_timeout=SERVED_IDLE,
-                access_log=None,
-            )
+        self._start()
         try:
             listening = await asyncio.get_running_loop().create_server(
                 self._meet,
@@ -190,6 +185,33 @@ class WebServer:
         self._listening.append(listening)
         found: int = listening.sockets[0].getsockname()[1]
         return found
+
+    async def listen_unix(self, path: str) -> None:
+        """Accept connections of this user at a path, instead of whatever socket lies there."""
+        self._start()
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            with suppress(FileNotFoundError):
+                os.unlink(path)
+            listener.bind(path)
+            os.chmod(path, 0o600)  # nobody gets in before it listens
+            loop = asyncio.get_running_loop()
+            listening = await loop.create_unix_server(self._meet, sock=listener)
+        except OSError as error:
+            listener.close()
+            raise UnreachableError("cannot listen there", {path: str(error)}) from error
+        self._listening.append(listening)
+
+    def _start(self) -> None:
+        from aiohttp import web
+
+        if self._served is None:
+            self._served = web.Server(
+                self._handle,
+                handler_cancellation=True,
+                keepalive_timeout=SERVED_IDLE,
+                access_log=None,
+            )
 
     async def aclose(self) -> None:
         """Listen no more, and end what does not end by itself; safe twice."""
@@ -241,12 +263,16 @@ async def read_body(request: "web.BaseRequest", *, limit: int) -> bytes:
 
 
 def reply(
-    body: bytes = b"", *, status: int = 200, kind: str = "application/octet-stream"
+    body: bytes = b"",
+    *,
+    status: int = 200,
+    kind: str = "application/octet-stream",
+    headers: Mapping[str, str] | None = None,
 ) -> "web.Response":
     """A whole answer, for the handler to return; `kind` is its content type."""
     from aiohttp import web
 
-    return web.Response(body=body, status=status, content_type=kind)
+    return web.Response(body=body, status=status, headers={"Content-Type": kind, **(headers or {})})
 
 
 async def begin(

@@ -10,6 +10,7 @@ from msgspec import DecodeError, Struct, json
 from shoal.errors import ProtocolError
 from shoal.swarm.progress import Progress, Wish
 from shoal.swarm.resume import Seen
+from shoal.swarm.torrent import Torrent
 
 VERSION = 1
 FOLDER = "transfers"  # in the home: one file each
@@ -52,6 +53,11 @@ class Entry(Struct, kw_only=True, omit_defaults=True):
             select=self.select, numbers=self.numbers, sequential=self.sequential,
             down=self.down, up=self.up, seed=self.seed,
         )  # fmt: skip
+
+    @property
+    def magnet(self) -> str:
+        """The link by which others find it."""
+        return self.link or (str(Torrent.decode(self.metainfo).magnet()) if self.metainfo else "")
 
     def note(self, report: Progress) -> None:
         """How far it is."""

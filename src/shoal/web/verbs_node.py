@@ -1,7 +1,7 @@
 """Verbs on the node as a whole: status, peers, limit."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from msgspec import Struct
 
@@ -81,7 +81,7 @@ class Limited(Struct, kw_only=True):
     up: float | None
 
 
-async def status(node: Node, given: StatusOf) -> AsyncIterator[Status]:
+async def status(node: Node, given: StatusOf) -> AsyncGenerator[Status, None]:
     swarm = node.swarm.opened
     jobs = node.swarm.jobs.all.values()
     reports = [job.progress() for job in jobs]
@@ -99,7 +99,7 @@ async def status(node: Node, given: StatusOf) -> AsyncIterator[Status]:
     )  # fmt: skip
 
 
-async def peers(node: Node, given: PeersOf) -> AsyncIterator[Peers]:
+async def peers(node: Node, given: PeersOf) -> AsyncGenerator[Peers, None]:
     now = node.host.now
     rows = [
         Peer(
@@ -123,7 +123,7 @@ def swarm_peer(one: Remote, now: float) -> Peer:
     )  # fmt: skip
 
 
-async def limit(node: Node, given: LimitOf) -> AsyncIterator[Limited]:
+async def limit(node: Node, given: LimitOf) -> AsyncGenerator[Limited, None]:
     positive("down", given.down)
     positive("up", given.up)
     if given.transfer:

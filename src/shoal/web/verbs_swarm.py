@@ -1,7 +1,7 @@
 """Verbs on contents: get and share; transfers, pause, resume and remove."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from typing import Any
 
@@ -104,7 +104,7 @@ class Shared(Struct, kw_only=True, tag_field="event", tag="shared"):
     v2: str | UnsetType = UNSET
 
 
-async def get(node: Node, given: Get) -> AsyncIterator[Moving | Complete]:
+async def get(node: Node, given: Get) -> AsyncGenerator[Moving | Complete, None]:
     positive("down", given.down)
     positive("up", given.up)
     wish = Wish(
@@ -135,7 +135,7 @@ def parse_link(text: str) -> Magnet:
         raise UsageError(f"{text[:80]} is no file and no link: {error}") from None
 
 
-async def patiently(transfer: Transfer, patience: float | None) -> AsyncIterator[Progress]:
+async def patiently(transfer: Transfer, patience: float | None) -> AsyncGenerator[Progress, None]:
     """Reports until it is complete; an error when nothing came for so many seconds."""
     loop = asyncio.get_running_loop()
     moved = loop.time()
@@ -153,7 +153,7 @@ def given_up(report: Progress, seconds: float) -> ShoalError:
     return kind(f"nothing came for {seconds:g} s: {report.waiting or 'no progress'}")
 
 
-async def share(node: Node, given: Share) -> AsyncIterator[Hashing | Shared]:
+async def share(node: Node, given: Share) -> AsyncGenerator[Hashing | Shared, None]:
     positive("up", given.up)
     recipe = Recipe(
         given.version, given.piece_length, trackers=tuple((each,) for each in given.trackers)
@@ -253,7 +253,7 @@ class Transfers(Struct, kw_only=True):
     transfers: list[Row]
 
 
-async def transfers(node: Node, given: TransfersOf) -> AsyncIterator[Transfers]:
+async def transfers(node: Node, given: TransfersOf) -> AsyncGenerator[Transfers, None]:
     while True:
         yield Transfers(transfers=[row_of(job) for job in node.swarm.jobs.all.values()])
         if not given.follow:
@@ -261,13 +261,13 @@ async def transfers(node: Node, given: TransfersOf) -> AsyncIterator[Transfers]:
         await asyncio.sleep(SHOW_EVERY)
 
 
-async def pause(node: Node, given: Pause) -> AsyncIterator[Row]:
+async def pause(node: Node, given: Pause) -> AsyncGenerator[Row, None]:
     job = find_job(node, given.transfer)
     await node.swarm.pause(job)
     yield row_of(job)
 
 
-async def resume(node: Node, given: Resume) -> AsyncIterator[Row]:
+async def resume(node: Node, given: Resume) -> AsyncGenerator[Row, None]:
     job = find_job(node, given.transfer)
     await node.swarm.jobs.resume(job)
     if job.problem:
@@ -275,7 +275,7 @@ async def resume(node: Node, given: Resume) -> AsyncIterator[Row]:
     yield row_of(job)
 
 
-async def remove(node: Node, given: Remove) -> AsyncIterator[Row]:
+async def remove(node: Node, given: Remove) -> AsyncGenerator[Row, None]:
     job = find_job(node, given.transfer)
     row = row_of(job)
     await node.swarm.remove(job)
@@ -294,7 +294,7 @@ def row_of(job: Job) -> Row:
         id=entry.id, name=report.name, state=report.state, done=report.done,
         total=report.total, down=round(report.down), up=round(report.up), peers=report.peers,
         folder=entry.folder, problem=report.problem, waiting=report.waiting,
-        magnet=str(found.magnet()) if found is not None else entry.link,
+        magnet=str(found.magnet()) if found is not None else entry.magnet,
     )  # fmt: skip
 
 
