@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from shoal.config import Config as Config
     from shoal.errors import ShoalError as ShoalError
+    from shoal.net.certificates import Certificates as Certificates
     from shoal.node import Node as Node
     from shoal.peer.id import PeerId as PeerId
     from shoal.peer.key import Key as Key
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {  # public name -> the module that holds it
+    "Certificates": "shoal.net.certificates",
     "Config": "shoal.config",
     "GrapeServer": "shoal.rpc.grape_server",
     "Key": "shoal.peer.key",

@@ -16,15 +16,15 @@ import asyncio
 import os
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from shoal.errors import ClosedError, LimitError, ProtocolError, UnreachableError
 
 if TYPE_CHECKING:
-    from aiohttp import ClientSession, ClientWebSocketResponse, web
+    from aiohttp import ClientResponse, ClientSession, ClientWebSocketResponse, web
 
 CONNECTIONS_MAX = 500  # of one client, all hosts together
 PER_HOST_MAX = 100  # connections to one host and port
@@ -83,11 +83,10 @@ class Web:
         limit: int = BODY_MAX,
     ) -> tuple[int, bytes]:
         """Status and body; LimitError when the body is longer than `limit` bytes."""
-        import aiohttp
         from yarl import URL
 
         session = self._open()
-        try:
+        with failures():
             async with session.request(
                 method,
                 URL(url, encoded=True),  # what is escaped already is not escaped again
@@ -105,10 +104,10 @@ class Web:
                         raise LimitError(f"{url} answers with over {limit} bytes")
                     parts.append(part)
                 return response.status, b"".join(parts)
-        except (aiohttp.ClientConnectorError, aiohttp.InvalidURL) as error:
-            raise UnreachableError(f"{error}") from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise ClosedError(f"{type(error).__name__}: {error}") from error
+
+    def exchange(self, url: str, headers: Mapping[str, str]) -> "Exchange":
+        """A POST whose body is written while its answer is read."""
+        return Exchange(self._open(), url, headers)
 
     async def socket(
         self, url: str, *, limit: int, headers: Mapping[str, str] | None = None
@@ -148,6 +147,87 @@ class Web:
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
         return self._session
+
+
+class Exchange:
+    """A POST whose body and answer flow at the same time, each as fast as it is taken."""
+
+    def __init__(self, session: "ClientSession", url: str, headers: Mapping[str, str]) -> None:
+        self._parts: asyncio.Queue[bytes | None] = asyncio.Queue(1)
+        self._begun = asyncio.Event()  # connected, or failed
+        self._over = False  # nobody takes what is written
+        self._answering = asyncio.create_task(self._ask(session, url, headers))
+
+    async def connect(self) -> None:
+        """Until the server has the head of our request; UnreachableError, ClosedError."""
+        await self._begun.wait()
+        if self._answering.done():
+            self._answering.result()
+
+    async def status(self) -> int:
+        """Of the answer, once it begins."""
+        return (await asyncio.shield(self._answering)).status
+
+    async def read(self) -> bytes:
+        """What has come of the answer; empty at its end."""
+        response = await asyncio.shield(self._answering)
+        with failures():
+            return await response.content.readany()
+
+    async def write(self, data: bytes) -> None:
+        if not self._over:
+            await self._parts.put(data)
+        if self._over:
+            self._end()
+            raise ClosedError("the server takes no more")
+
+    async def close_write(self) -> None:
+        """That was all of the body."""
+        if not self._over:
+            await self._parts.put(None)
+
+    async def aclose(self) -> None:
+        """Cut the connection if anything is left to read or to write; safe twice."""
+        self._answering.cancel()
+        (answer,) = await asyncio.gather(self._answering, return_exceptions=True)
+        if not isinstance(answer, BaseException):
+            answer.close()
+        self._end()
+
+    async def _ask(
+        self, session: "ClientSession", url: str, headers: Mapping[str, str]
+    ) -> "ClientResponse":
+        from yarl import URL
+
+        try:
+            with failures():
+                return await session.request(
+                    "POST",
+                    URL(url, encoded=True),
+                    data=self._body(),
+                    headers=headers,
+                    allow_redirects=False,
+                )
+        except BaseException:
+            self._end()
+            raise
+        finally:
+            self._begun.set()
+
+    async def _body(self) -> AsyncIterator[bytes]:
+        self._begun.set()
+        try:
+            yield b""  # nothing yet, but the head leaves
+            while (part := await self._parts.get()) is not None:
+                yield part
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        """Let those go on who wait to write."""
+        self._over = True
+        while not self._parts.empty():
+            self._parts.get_nowait()
 
 
 class WebServer:
@@ -250,6 +330,12 @@ async def accept(request: "web.BaseRequest", *, limit: int) -> "web.WebSocketRes
     return socket
 
 
+def certificate_of(request: "web.BaseRequest") -> bytes:
+    """What the caller has shown over TLS, in DER; empty if it has shown nothing."""
+    tls = request.transport and request.transport.get_extra_info("ssl_object")
+    return (tls and tls.getpeercert(binary_form=True)) or b""
+
+
 async def read_body(request: "web.BaseRequest", *, limit: int) -> bytes:
     """All of a request's body; LimitError when it is longer than `limit` bytes."""
     parts = []
@@ -284,6 +370,19 @@ async def begin(
     answer = web.StreamResponse(status=status, headers=headers)
     await answer.prepare(request)
     return answer
+
+
+@contextmanager
+def failures() -> Iterator[None]:
+    """Aiohttp's errors as ours: before a request was sent, and later."""
+    import aiohttp
+
+    try:
+        yield
+    except (aiohttp.ClientConnectorError, aiohttp.InvalidURL) as error:
+        raise UnreachableError(f"{error}") from error
+    except (aiohttp.ClientError, OSError) as error:
+        raise ClosedError(f"{type(error).__name__}: {error}") from error
 
 
 @cache

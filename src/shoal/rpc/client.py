@@ -11,7 +11,9 @@ carries many calls; when it closes they fail at once.
 
 import asyncio
 import logging
-from collections.abc import Iterable
+import ssl
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any
@@ -21,13 +23,15 @@ from shoal.errors import (
     NotFoundError,
     ProtocolError,
     RefusedError,
+    ShoalError,
     UnreachableError,
     UsageError,
 )
-from shoal.net.web import BINARY, TEXT, Web
+from shoal.net.web import BINARY, TEXT, Exchange, Web
 from shoal.rpc import grenache
 from shoal.rpc.calls import Destination, Destinations, Pending, may_retry
 from shoal.rpc.link import Link
+from shoal.rpc.streams import CallStream
 
 if TYPE_CHECKING:
     from random import Random
@@ -58,7 +62,8 @@ class RpcClient:
     """`async with RpcClient(link) as client`.
 
     `over` is "ws", "http" or "auto": WebSocket where the server speaks it.  With
-    `gzip` requests and replies over HTTP are compressed.
+    `gzip` requests and replies over HTTP are compressed; `tls`
+    (`Certificates(...).client()`) is for services over HTTPS and WSS.
     """
 
     def __init__(
@@ -67,6 +72,7 @@ class RpcClient:
         *,
         over: str = "auto",
         gzip: bool = False,
+        tls: ssl.SSLContext | None = None,
         rng: "Random | None" = None,
     ) -> None:
         if over not in CARRIERS:
@@ -74,6 +80,8 @@ class RpcClient:
         self.link = link
         self.over = over
         self.gzip = gzip
+        self._tls = tls
+        self._secure = "s" if tls else ""  # the end of https and wss
         self.rng = rng or SystemRandom()
         self._web: Web | None = None
         self._services: dict[str, Destinations] = {}
@@ -86,7 +94,7 @@ class RpcClient:
         self._count = 0
 
     async def __aenter__(self) -> "RpcClient":
-        self._web = Web()
+        self._web = Web(tls=self._tls or True)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -135,11 +143,72 @@ class RpcClient:
                 reasons[chosen.address] = str(error)
             finally:
                 chosen.load -= 1
-            self._services[name].refused(chosen.address, loop.time())
-            self._services[name].fresh_until = 0.0  # there may be others by now
+            self._refused(name, chosen)
+        raise self._nobody(name, reasons)
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        name: str,
+        *,
+        action: str = "",
+        arguments: Any = None,
+        headers: Mapping[str, Any] | None = None,
+        timeout: float = CONNECT_TIMEOUT,  # noqa: ASYNC109, as in `request`
+    ) -> AsyncIterator[CallStream]:
+        """Bytes to and from a service, over HTTP; `timeout` is for reaching it.
+
+        Headers of your own that are no texts go as JSON.
+        """
+        deadline = asyncio.get_running_loop().time() + timeout
+        head = {**grenache.encode_headers(headers or {}), "Connection": "close"}
+        head |= grenache.encode_head(self._next_rid(), name, action, arguments)
+        reasons: dict[str, str] = {}
+        while len(reasons) < TRIES_MAX:
+            chosen = await self._choose(name, reasons, deadline)
+            if chosen is None:
+                break
+            exchange = self._opened.exchange(f"http{self._secure}://{chosen.address}/", head)
+            chosen.load += 1
+            try:
+                if await self._connected(exchange, deadline, reasons, chosen.address):
+                    yield CallStream(exchange)
+                    return
+            finally:
+                chosen.load -= 1
+                await exchange.aclose()
+            self._refused(name, chosen)
+        raise self._nobody(name, reasons)
+
+    async def _connected(
+        self, exchange: Exchange, deadline: float, reasons: dict[str, str], address: str
+    ) -> bool:
+        try:
+            async with asyncio.timeout_at(deadline):  # for the connection
+                await exchange.connect()
+        except UnreachableError as error:
+            reasons[address] = str(error)
+            return False
+        return True
+
+    def _refused(self, name: str, chosen: Destination) -> None:
+        self._services[name].refused(chosen.address, asyncio.get_running_loop().time())
+        self._services[name].fresh_until = 0.0  # there may be others by now
+
+    def _nobody(self, name: str, reasons: dict[str, str]) -> ShoalError:
         if not reasons:
-            raise NotFoundError(f"nobody offers {name}")
-        raise UnreachableError(f"{name} could not be called", reasons)
+            return NotFoundError(f"nobody offers {name}")
+        return UnreachableError(f"{name} could not be called", reasons)
+
+    @property
+    def _opened(self) -> Web:
+        if self._web is None:
+            raise ClosedError("the client is not open: use `async with`")
+        return self._web
+
+    def _next_rid(self) -> str:
+        self._count += 1
+        return f"{self._prefix}{self._count:012x}"
 
     async def map(
         self,
@@ -173,8 +242,7 @@ class RpcClient:
         return known.choose(self.rng, loop.time(), tried)
 
     async def _call(self, address: str, name: str, payload: Any, deadline: float) -> Any:
-        self._count += 1
-        rid = f"{self._prefix}{self._count:012x}"
+        rid = self._next_rid()
         body = grenache.encode_request(rid, name, payload)
         if self.over == "http" or address in self._plain:
             return await self._call_http(address, body, deadline)
@@ -192,13 +260,14 @@ class RpcClient:
         return await self._call_socket(socket, rid, body, deadline)
 
     async def _call_http(self, address: str, body: bytes, deadline: float) -> Any:
-        if self._web is None:
-            raise ClosedError("the client is not open: use `async with`")
         packed = grenache.compress(body) if self.gzip else body
         headers = {"grc-compress": "gzip" if self.gzip else "none"}
         async with asyncio.timeout_at(deadline):  # for the service
-            status, answer = await self._web.post(
-                f"http://{address}/", packed, headers=headers, limit=grenache.MESSAGE_MAX
+            status, answer = await self._opened.post(
+                f"http{self._secure}://{address}/",
+                packed,
+                headers=headers,
+                limit=grenache.MESSAGE_MAX,
             )
         if status != 200:
             raise RefusedError(f"ERR_REQUEST_GENERIC: {answer[:500].decode('utf-8', 'replace')}")
@@ -227,11 +296,11 @@ class RpcClient:
             return await asyncio.shield(opening)
 
     async def _open_socket(self, address: str) -> Socket:
-        if self._web is None:
-            raise ClosedError("the client is not open: use `async with`")
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):  # for a server that accepts and is silent
-                carrier = await self._web.socket(f"ws://{address}/ws", limit=grenache.MESSAGE_MAX)
+                carrier = await self._opened.socket(
+                    f"ws{self._secure}://{address}/ws", limit=grenache.MESSAGE_MAX
+                )
         except TimeoutError:
             raise UnreachableError(f"no handshake within {CONNECT_TIMEOUT:g} s") from None
         socket = Socket(address, carrier)

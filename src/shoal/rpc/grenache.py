@@ -9,8 +9,12 @@ The names and texts are those of grenache-grape 1.0, grenache-nodejs-link 1.0
 and grenache-nodejs-base 1.1.
 """
 
+import json
 import zlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from hashlib import sha1, sha256
 from typing import Any
 
 import msgspec
@@ -22,6 +26,8 @@ PAYLOAD_MAX = 8192  # bytes of a question to a Grape
 NAME_MAX = 1000  # bytes of a service's name
 GZIP = 16 + zlib.MAX_WBITS
 ANSWER_LIST_MAX = 1000  # addresses in one lookup; a Grape names at most 100
+
+HEADER_MAX = 8000  # bytes of one header of a stream; aiohttp's servers take 8190
 
 NO_NODES = "No nodes to query"
 NOBODY_TOOK_IT = "All queries failed"
@@ -71,6 +77,96 @@ def decode_reply(data: bytes | str) -> Reply:
     if error is not None and not isinstance(error, str):
         error = _pack(error).decode()
     return Reply(parts[0], error, parts[2] if len(parts) > 2 else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls: a host, and over TLS the certificate that it showed, in DER."""
+
+    host: str
+    certificate: bytes = b""
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-1 of the certificate as Node writes it: `AB:CD:...`; empty without one."""
+        return self._pairs(sha1(self.certificate).hexdigest())
+
+    @property
+    def fingerprint256(self) -> str:
+        return self._pairs(sha256(self.certificate).hexdigest())
+
+    def _pairs(self, digits: str) -> str:
+        return bytes.fromhex(digits).hex(":").upper() if self.certificate else ""
+
+
+@dataclass(slots=True)
+class StreamHead:
+    """What the headers of a stream say."""
+
+    rid: Any
+    key: str
+    action: str = ""
+    arguments: Any = field(default_factory=dict)
+
+
+def encode_head(rid: str, key: str, action: str, arguments: Any) -> dict[str, str]:
+    """The headers of a stream; UsageError for what no header can say."""
+    headers = {"_gr": json.dumps([rid, key])}
+    if action:
+        headers["_a"] = action
+    if arguments is not None:
+        headers["_ar"] = _header(arguments)
+    return check_headers(headers)
+
+
+def encode_headers(headers: Mapping[str, Any]) -> dict[str, str]:
+    """A caller's own ones: texts as they are, all else as JSON."""
+    texts = {
+        name: value if isinstance(value, str) else _header(value) for name, value in headers.items()
+    }
+    return check_headers(texts)
+
+
+def check_headers(headers: dict[str, str]) -> dict[str, str]:
+    for name, value in headers.items():
+        if not (name + value).isascii() or not (name + value).isprintable():
+            raise UsageError(f"a header is of printable ASCII: {name}")
+        if len(name) + len(value) > HEADER_MAX:
+            raise UsageError(f"a header has at most {HEADER_MAX} bytes: {name}")
+    return headers
+
+
+def decode_head(headers: Mapping[str, str]) -> StreamHead | None:
+    """The head of a stream; None without `_gr`, ProtocolError if that cannot be read."""
+    text = headers.get("_gr")
+    if text is None:
+        return None
+    info = _unpack(_plain(text))
+    parts = info if isinstance(info, list) else []
+    rid, key = [*parts[:2], None, None][:2]
+    head = StreamHead(rid, key if isinstance(key, str) else "", _plain(headers.get("_a", "")))
+    with suppress(ProtocolError):  # as the original has it
+        head.arguments = _unpack(_plain(headers.get("_ar", "{}")))
+    return head
+
+
+def decode_body(data: bytes, head: StreamHead) -> Request:
+    """A stream to a service that takes whole requests: what its head says is left out."""
+    parts = _unpack(data)
+    rest = parts if isinstance(parts, list) else []
+    rid, key, payload = [*rest[:3], None, None, None][:3]
+    key = head.key or key
+    if not isinstance(key, str):
+        raise ProtocolError("a request names its service")
+    return Request(head.rid or rid, key, payload)
+
+
+def decode_refusal(data: bytes) -> str:
+    """Why there is no stream, from the array that stands in its place."""
+    parts = _unpack(data)
+    if not isinstance(parts, list) or len(parts) < 2 or not isinstance(parts[1], str):
+        raise ProtocolError("a refusal is [rid, error, null]")
+    return parts[1]
 
 
 def encode_question(rid: str, data: Any) -> bytes:
@@ -147,6 +243,22 @@ def _answer(status: int, body: bytes) -> Any:
     if not 200 <= status < 300:
         raise RefusedError(f"{answer}" if answer is not None else f"HTTP status {status}")
     return answer
+
+
+def _header(value: Any) -> str:
+    try:
+        return json.dumps(value)  # with nothing but ASCII
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UsageError(f"not JSON: {error}") from None
+
+
+def _plain(text: str) -> str:
+    """A header as it was meant: UTF-8, or what Node writes, Latin 1."""
+    raw = text.encode("utf-8", "surrogateescape")
+    try:
+        return raw.decode()
+    except UnicodeError:
+        return raw.decode("latin-1")
 
 
 def _pack(value: Any) -> bytes:
