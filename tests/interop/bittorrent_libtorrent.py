@@ -2,8 +2,9 @@
 
     make PATH OUT.torrent v1|v2|hybrid PIECE_LENGTH
     run WHAT FOLDER [HOST:PORT]     fetch or seed a torrent file or magnet link, telling how it goes
+    meet WHAT FOLDER                the same, looking for neighbours (local service discovery)
 
-It speaks TCP without encryption on loopback and looks for nobody by itself.
+It speaks TCP without encryption on loopback, and looks for nobody else by itself.
 """
 
 import os
@@ -75,5 +76,10 @@ def run(what: str, folder: str, peer: str = "") -> None:
         time.sleep(0.01)
 
 
+def meet(what: str, folder: str) -> None:
+    SETTINGS["enable_lsd"] = True
+    run(what, folder)
+
+
 if __name__ == "__main__":
-    {"make": make, "run": run}[sys.argv[1]](*sys.argv[2:])
+    {"make": make, "meet": meet, "run": run}[sys.argv[1]](*sys.argv[2:])
