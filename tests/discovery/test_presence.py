@@ -8,6 +8,7 @@ from tests.discovery.neighbours import Street, address_of, collect, live
 
 from shoal.discovery.presence import Presence, reachable
 from shoal.errors import ClosedError, UsageError
+from shoal.sim.host import Host
 
 NEAR, FAR = "/ip4/127.0.0.1/tcp/1", "/ip4/192.168.1.2/tcp/1"
 
@@ -132,3 +133,74 @@ def test_a_number_has_its_range() -> None:
                 presence.offer(-1, [])
 
     street.run(street.hosts[0].run(main()))
+
+
+def crowd(seed: int, loss: float) -> tuple[Street, dict[str, list[str]], list[float]]:
+    """Fifty come within a second; after a minute ten leave without a word, and one comes back.
+
+    Whom each knows, and datagrams that arrived at each after 10, 65 and 265 seconds.
+    """
+    street = Street(seed, 50, loss=loss)
+    known: dict[str, list[str]] = {}
+    arrived: list[float] = []
+
+    async def stay(host: Host, seconds: float) -> None:
+        await asyncio.sleep(host.rng.random())
+        async with Presence(host.rng) as presence:
+            presence.announce([address_of(host)])
+            seeking = asyncio.create_task(collect(presence.peers(), [], 100, seconds + 1))
+            await asyncio.sleep(seconds)
+            known[host.name] = presence.neighbours
+            await seeking
+
+    async def main() -> None:
+        staying = [host.spawn(stay(host, 263)) for host in street.hosts[:40]]
+        leaving = [host.spawn(stay(host, 62)) for host in street.hosts[40:]]
+        for until in (10, 65, 265):
+            await asyncio.sleep(until - street.world.time)
+            arrived.append(street.arrived / len(street.hosts))
+            if until == 65:
+                await asyncio.wait(leaving)
+        await asyncio.wait(staying)
+
+    street.run(main())
+    return street, known, arrived
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("loss", [0.0, 0.2])
+def test_fifty_hosts_find_each_other_without_a_storm(loss: float) -> None:
+    street, known, arrived = crowd(21, loss)
+    everybody = {address_of(host) for host in street.hosts}
+    for host in street.hosts[40:]:
+        assert set(known[host.name]) == everybody - {address_of(host)}
+    stayed = {address_of(host) for host in street.hosts[:40]}
+    for host in street.hosts[:40]:
+        assert set(known[host.name]) == stayed - {address_of(host)}
+    assert arrived[0] <= 8 * 50  # two announcements of each, and few questions and answers
+    assert arrived[1] - arrived[0] <= 4 * 50  # in 55 seconds
+    assert arrived[2] - arrived[1] <= 12 * 50  # in 200 seconds
+
+
+def test_who_vanishes_without_a_word_is_forgotten() -> None:
+    street = Street(seed=8, count=2)
+    staying, leaving = street.hosts
+    known: list[list[str]] = []
+
+    async def stay() -> None:
+        async with Presence(staying.rng) as presence:
+            seeking = asyncio.create_task(collect(presence.peers(), [], 100, 200))
+            for _ in range(2):
+                await asyncio.sleep(99)
+                known.append(presence.neighbours)
+                leaving.crash()
+            await asyncio.sleep(30)
+            known.append(presence.neighbours)
+            await seeking
+
+    async def main() -> None:
+        leaving.spawn(live(leaving, [], 100, 300))
+        await staying.run(stay())
+
+    street.run(main())
+    assert known == [[address_of(leaving)], [address_of(leaving)], []]

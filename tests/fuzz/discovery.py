@@ -39,7 +39,7 @@ ADDRESSES = (bytes(range(1, 37)), bytes(36))
 _PEER_NAME = f"abc.{mdns.PEERS}"
 _OFFER = mdns.about(_PEER_NAME, ("/ip4/1.2.3.4/tcp/5", "/ip6/::1/tcp/5"))
 MDNS = (
-    dns.encode_query([mdns.PEERS], [Record(mdns.PEERS, PTR, 120, _PEER_NAME)]),
+    dns.encode_query(mdns.PEERS, [_PEER_NAME, "other.local"], 60),
     dns.encode_response([Record(mdns.PEERS, PTR, 120, _PEER_NAME)], _OFFER),
     bytes.fromhex("000000000001000000000000045f703270045f756470056c6f63616c00000c0001"),
     b"\0\0\x84\0\0\0\0\2\0\0\0\0\1a\0\0\x0c\0\1\0\0\0x\0\4\1b\xc0\x0c\xc0\x0c\0\x0c\0\1\0\0\0x\0\2\xc0\x19",

@@ -1,6 +1,7 @@
 """Datagram endpoints: the same on the simulator, asyncio and uvloop."""
 
 import asyncio
+import os
 import socket
 import struct
 from typing import Any
@@ -137,6 +138,33 @@ def test_dual_stack_sockets_see_mapped_addresses(run: Run) -> None:
         one.transport.close()
         other.transport.close()
         await one.lost
+
+    run(main())
+
+
+def shared(port: int) -> socket.socket:
+    """Bound to a port that others may use, too."""
+    made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    made.bind(("0.0.0.0", port))
+    return made
+
+
+def test_sockets_handed_in_share_a_port_and_a_group(run: Run) -> None:
+    async def main() -> None:
+        port = 20_000 + os.getpid() % 10_000  # below those that the simulator draws anew
+        members = [await endpoint(sock=shared(port)) for _ in range(2)]
+        request = socket.inet_aton(GROUP) + socket.inet_aton("127.0.0.1")
+        for member in members:
+            sock = member.transport.get_extra_info("socket")
+            sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, request)
+            sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, request[4:])
+            sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 0)
+        members[0].transport.sendto(b"who is there?", (GROUP, port))
+        for member in members:
+            assert await member.got.get() == (b"who is there?", ("127.0.0.1", port))
+            member.transport.close()
+            await member.lost
 
     run(main())
 

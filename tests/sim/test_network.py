@@ -208,6 +208,22 @@ def test_multicast_stays_in_its_lan_and_needs_members() -> None:
     assert finish(loop, main()) == [1, 1, 0, 0]
 
 
+def test_no_group_of_ipv6_can_be_joined() -> None:
+    loop = world()
+    host = loop.network.host(lan=loop.network.lan())
+
+    async def main() -> None:
+        import socket
+
+        box = await inbox(host)
+        sock = box.transport.get_extra_info("socket")
+        request = socket.inet_pton(socket.AF_INET6, "ff02::fb") + bytes(4)
+        with pytest.raises(OSError, match="no IPv6"):
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, request)
+
+    finish(loop, main())
+
+
 def test_a_crashed_host_hears_nothing_and_its_port_is_free_again() -> None:
     loop = world()
     a, b = loop.network.host("a"), loop.network.host("b")

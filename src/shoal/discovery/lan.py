@@ -69,7 +69,7 @@ class Gone:
 class _Offer:
     due: float
     said: float = -inf
-    count: int = 0
+    count: int = 1  # how often it was announced since it changed; the first is repeated
     others: float = inf  # who answered since we were asked; inf: nobody has asked
     planned: float = inf  # when it is due if others answer
 
@@ -148,10 +148,10 @@ class Lan:
         tokens = min(BURST, tokens + (now - at) * RATE)
         if len(self._rates) >= SOURCES_MAX:
             del self._rates[next(iter(self._rates))]  # who has been silent for longest
-        self._rates[source] = (max(0.0, tokens - 1.0), now)
-        if tokens < 1.0:
-            self.refused += 1
-        return tokens >= 1.0
+        admitted = tokens >= 1.0
+        self._rates[source] = (tokens - admitted, now)
+        self.refused += not admitted
+        return admitted
 
     def asked(self, topic: Topic, now: float) -> None:
         """Somebody wants to know; an answer that is due already serves all."""

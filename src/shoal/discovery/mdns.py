@@ -121,8 +121,9 @@ class Mdns:
             if record.kind == dns.PTR:
                 known.setdefault(record.name, []).append(record.target)
         for name, _ in message.questions:
-            others = {*self.lan.present(name), self._name(name)}
-            if self.lan.seeks(name) and others.issuperset(known.get(name, ())):
+            silent = known.get(name, ())  # will not answer: do we need no word of theirs either?
+            ours = {*self.lan.fresh(name, now), self._name(name)}
+            if self.lan.seeks(name) and ours.issuperset(silent):
                 self.lan.overheard(name, now)
             for topic in (name, *(t for t in self._offers if self._name(t) == name)):
                 if self._name(topic) not in known.get(topic, ()):
@@ -154,15 +155,15 @@ class Mdns:
         says, asks, gone = self.lan.tick(now)
         for topic in says:
             self.out.append(self._announcement(str(topic)))
-        if asks:
-            names = [str(topic) for topic in asks]
-            known = [
-                Record(name, dns.PTR, TTL, other)
-                for name in names
-                for other in self.lan.fresh(name, now)
-            ]
-            self.out += _queries(names, known)
+        self.out += [self._question(str(topic), now) for topic in asks]
         return list(gone)
+
+    def _question(self, topic: str, now: float) -> bytes:
+        """With as many known answers as a packet holds: who is left out answers once more."""
+        known = self.lan.fresh(topic, now)
+        while len(data := dns.encode_query(topic, known, TTL // 2)) > SIZE_MAX:
+            known = known[: len(known) * SIZE_MAX // len(data)]
+        return data
 
     def _announcement(self, topic: str) -> bytes:
         if topic == SERVICES:
@@ -216,14 +217,3 @@ def _addresses_of(texts: tuple[bytes, ...]) -> tuple[str, ...]:
         ):
             found.append(value.decode())
     return tuple(dict.fromkeys(found))[:ADDRESSES_MAX]
-
-
-def _queries(names: list[str], known: list[Record]) -> list[bytes]:
-    """As many known answers as one packet holds: who is left out answers once more."""
-    queries = []
-    for name in names:
-        mine = [record for record in known if record.name == name]
-        while len(query := dns.encode_query([name], mine)) > SIZE_MAX:
-            mine = mine[: len(mine) // 2]
-        queries.append(query)
-    return queries

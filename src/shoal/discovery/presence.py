@@ -15,6 +15,7 @@ that it stays silent.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 INTERFACES_MAX = 16
 WAITING_MAX = 256  # addresses that nobody has taken from an iterator yet
+TOLD_MAX = 1024  # addresses that an iterator remembers, so as not to give them again
 
 Address = tuple[str, int]  # host and port
 
@@ -79,7 +81,7 @@ class Presence:
         self._cores: list[Core] = [self._mdns, *self._lsd]
         self._ears: list[tuple[Core, GroupSocket]] = []
         self._takers: dict[bytes, Callable[[list[Address]], None]] = {}
-        self._queues: dict[Topic, list[asyncio.Queue[str]]] = {}
+        self._inboxes: dict[Topic, list[Inbox]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
@@ -183,26 +185,19 @@ class Presence:
     # Inside
 
     async def _seek(self, topic: str) -> AsyncIterator[str]:
-        queue: asyncio.Queue[str] = asyncio.Queue(WAITING_MAX)
-        told: dict[str, None] = {}
-        known = self._mdns.lan.present(topic) if topic in self._queues else {}
-        for address in (one for texts in known.values() for one in texts):
-            if not queue.full():
-                queue.put_nowait(address)
-        self._queues.setdefault(topic, []).append(queue)
+        inbox = Inbox()
+        sharing = self._inboxes.setdefault(topic, [])
+        for addresses in self._mdns.lan.present(topic).values():
+            inbox.put(addresses)
+        sharing.append(inbox)
         try:
-            self._speak(lambda now: self._mdns.seek(topic, now))
+            self._speak(partial(self._mdns.seek, topic))
             while True:
-                address = await queue.get()
-                if address not in told:
-                    while len(told) >= WAITING_MAX:
-                        del told[next(iter(told))]
-                    told[address] = None
-                    yield address
+                yield await inbox.get()
         finally:
-            self._queues[topic].remove(queue)
-            if not self._queues[topic]:
-                del self._queues[topic]
+            sharing.remove(inbox)
+            if not sharing:
+                del self._inboxes[topic]
                 self._mdns.leave(topic)
 
     def _speak(self, say: Callable[[float], object]) -> None:
@@ -225,10 +220,8 @@ class Presence:
             host, port = event.texts
             self._takers[event.topic]([(host, int(port))])
             return
-        for queue in self._queues.get(event.topic, ()):
-            for address in event.texts:
-                if not queue.full():
-                    queue.put_nowait(address)
+        for inbox in self._inboxes.get(event.topic, ()):
+            inbox.put(event.texts)
 
     def _flush(self) -> None:
         """Send what is there to send, and be woken when there is more."""
@@ -267,6 +260,30 @@ class Presence:
             self.problems[f"{interface} {group}"] = str(error)
         else:
             self._ears.append((core, ear))
+
+
+class Inbox:
+    """Addresses for one iterator, each once as far as it remembers."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[str] = deque()
+        self._told: dict[str, None] = {}
+        self._news = asyncio.Event()
+
+    def put(self, addresses: Iterable[str]) -> None:
+        for address in addresses:
+            if address not in self._told and len(self._waiting) < WAITING_MAX:
+                self._told[address] = None
+                self._waiting.append(address)
+                self._news.set()
+        while len(self._told) > TOLD_MAX:
+            del self._told[next(iter(self._told))]
+
+    async def get(self) -> str:
+        while not self._waiting:
+            self._news.clear()
+            await self._news.wait()
+        return self._waiting.popleft()
 
 
 def reachable(addresses: Iterable[str], *, loopback_only: bool) -> list[str]:
