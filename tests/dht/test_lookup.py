@@ -84,12 +84,49 @@ def test_a_slow_peer_is_asked_around_and_its_answer_still_counts() -> None:
     for peer in [two, contact(3), contact(4)]:
         lookup.answered(peer, [])
     assert not lookup.done
-    (five,) = lookup.next()
+    five, six = lookup.next()  # one beyond what is needed, for the next may be dead too
     lookup.answered(five, [])
     assert lookup.done  # four have answered, nobody waits for the slow one
     assert [peer.position for peer in lookup.closest] == [2, 3, 4, 5]
     lookup.answered(one, [])
     assert [peer.position for peer in lookup.closest] == [1, 2, 3, 4]
+    lookup.failed(six)
+
+
+def test_a_late_peer_is_asked_around_and_waited_for_only_among_the_closest() -> None:
+    lookup = Lookup(0, map(contact, range(1, 9)), k=3, alpha=1)
+    (one,) = lookup.next()
+    lookup.late(one)
+    (two,) = lookup.next()
+    lookup.answered(two, [])
+    three, four = lookup.next()
+    lookup.late(three)
+    lookup.answered(four, [])
+    assert not lookup.done
+    lookup.answered(one, [])
+    assert not lookup.done  # one, two and three are the closest
+    lookup.slow(three)
+    assert lookup.done
+    assert [peer.position for peer in lookup.closest] == [1, 2, 4]
+
+
+def test_whoever_is_farther_than_the_closest_is_not_waited_for() -> None:
+    lookup = Lookup(0, [contact(100)], k=2, alpha=3)
+    lookup.answered(*lookup.next(), map(contact, [50, 60, 70]))
+    asked = {peer.position: peer for peer in lookup.next()}
+    lookup.answered(asked[50], map(contact, [1, 2]))
+    for _ in range(2):
+        for peer in lookup.next():
+            lookup.answered(peer, [])
+    assert lookup.done
+    assert [peer.position for peer in lookup.closest] == [1, 2]
+
+
+def test_once_nobody_closer_is_named_all_of_the_closest_are_asked_at_once() -> None:
+    lookup = Lookup(0, map(contact, range(1, 20)), k=8, alpha=2)
+    for peer in lookup.next():
+        lookup.answered(peer, [])
+    assert [peer.position for peer in lookup.next()] == [3, 4, 5, 6, 7, 8]
 
 
 def test_waits_for_slow_peers_when_there_is_nobody_else() -> None:

@@ -45,3 +45,10 @@ def test_disjoint_paths_go_round_liars() -> None:
 
 def test_the_same_seed_gives_the_same_row() -> None:
     assert half(3, size=60, lookups=20) == half(3, size=60, lookups=20)
+
+
+@pytest.mark.slow
+def test_under_heavy_churn_nodes_are_found_within_a_second() -> None:
+    row = churn(1, size=150, hours=0.3, lookups=300, values=False, young=True)
+    assert row["succeeded"] >= 0.98
+    assert row["p95_s"] < 1.0

@@ -4,8 +4,9 @@ A lookup walks towards a target.  It keeps the closest peers it has heard of
 and asks ALPHA of them at a time; each answer names peers that are closer.
 It ends when the K closest have all answered.
 
-A peer that takes long is asked around: it no longer fills one of the ALPHA
-places, nor one of the K, but its answer still counts when it comes.
+A peer that is late is asked around: it no longer fills one of the ALPHA
+places, but it is waited for if it is among the K closest.  Nobody waits for
+one that is slow, though its answer still counts when it comes.
 
 With `paths` the walk is split into that many which share no peer: a liar can
 lead only its own path astray, and the target is found if one path stays
@@ -14,7 +15,7 @@ one address group.
 
 Kademlia paper, section 2.3; S/Kademlia, section 4.4.  No bytes, clock or
 sockets here: the caller asks the peers that `next` names and reports each
-with `answered`, `slow` or `failed`.
+with `answered`, `late`, `slow` or `failed`.
 """
 
 from bisect import insort
@@ -32,7 +33,8 @@ ASKED_MAX = 200  # liars can always name someone closer: stop here
 ASKED_PATH_MAX = 50  # the same for each of several paths
 NAMED_MAX = 64  # of the names in one answer (a Grape names every peer that it knows)
 
-NEW, WAITING, SLOW, ANSWERED, FAILED = range(5)
+NEW, WAITING, LATE, SLOW, ANSWERED, FAILED = range(6)
+UNDER_WAY = (WAITING, LATE, SLOW)
 
 
 @dataclass(slots=True)
@@ -50,7 +52,9 @@ class Path:
 
     candidates: list[tuple[int, int, Candidate]]  # distance, order of arrival
     waiting: int = 0
-    finished: bool = False  # nobody left to ask, as far as we know
+    late: int = 0
+    idle: int = 0  # answers since one that led closer
+    finished: bool = False  # nobody left to ask or to wait for, as far as we know
 
 
 class Lookup:
@@ -111,7 +115,7 @@ class Lookup:
         if not self._answers and self._slow:
             return False  # nobody else is left to be asked: wait for the slow ones after all
         for path in self._paths:  # noqa: SIM110 (asked twice a question: `all` takes twice as long)
-            if path.waiting or not self._is_finished(path):
+            if not self._is_finished(path):
                 return False
         return True
 
@@ -132,7 +136,7 @@ class Lookup:
     def answered(self, contact: Contact, closer: Iterable[Contact]) -> bool:
         """True if the answer named somebody closer than all that the path knew before."""
         candidate = self._seen.get(contact.address)
-        if candidate is None or candidate.state not in (WAITING, SLOW):
+        if candidate is None or candidate.state not in UNDER_WAY:
             return False
         self._leave(candidate, ANSWERED)
         self._answers += 1
@@ -141,29 +145,44 @@ class Lookup:
             self._introduce(candidate, contact)
         before = path.candidates[0][0]
         self._learn(path, islice(closer, NAMED_MAX))
-        return path.candidates[0][0] < before
+        led_closer = path.candidates[0][0] < before
+        path.idle = 0 if led_closer else path.idle + 1
+        return led_closer
+
+    def late(self, contact: Contact) -> None:
+        candidate = self._seen.get(contact.address)
+        if candidate is not None and candidate.state == WAITING:
+            self._leave(candidate, LATE)
+            candidate.path.late += 1
 
     def slow(self, contact: Contact) -> None:
         candidate = self._seen.get(contact.address)
-        if candidate is not None and candidate.state == WAITING:
+        if candidate is not None and candidate.state in (WAITING, LATE):
             self._leave(candidate, SLOW)
             self._slow += 1
 
     def failed(self, contact: Contact) -> None:
         candidate = self._seen.get(contact.address)
-        if candidate is not None and candidate.state in (WAITING, SLOW):
+        if candidate is not None and candidate.state in UNDER_WAY:
             self._leave(candidate, FAILED)
 
     def _leave(self, candidate: Candidate, state: int) -> None:
         if candidate.state == WAITING:
             candidate.path.waiting -= 1
+        elif candidate.state == LATE:
+            candidate.path.late -= 1
         else:
             self._slow -= 1
         candidate.state = state
         candidate.path.finished = False
 
     def _room(self, path: Path) -> int:
-        """Slow peers make us ask more at once: some of those will be dead too."""
+        """Slow peers make us ask more at once: some of those will be dead too.
+
+        When a round has led no closer, all that is left is to hear the K closest.
+        """
+        if path.idle >= self._alpha:
+            return self.k - path.waiting
         if not self._slow:
             return self._alpha - path.waiting
         alpha = min(self._alpha + self._slow // len(self._paths), max(ALPHA_MAX, self._alpha))
@@ -171,25 +190,37 @@ class Lookup:
 
     def _is_finished(self, path: Path) -> bool:
         if not path.finished:
-            path.finished = self.asked >= self.asked_max or next(self._fresh(path), None) is None
+            if self.asked >= self.asked_max:
+                path.finished = not path.waiting and not path.late
+            else:
+                closest = self._regarded(path, (SLOW, FAILED), self.k)
+                path.finished = all(candidate.state == ANSWERED for candidate in closest)
         return path.finished
 
     def _fresh(self, path: Path) -> Iterator[Candidate]:
-        """The candidates among the path's K closest that were not asked yet."""
+        """Those not asked yet among the path's K closest, the late ones left out.
+
+        Where some were slow the next may be dead too, so a few beyond the K are asked with them.
+        """
+        beyond = min(self._slow // len(self._paths), self._alpha)
+        closest = self._regarded(path, (LATE, SLOW, FAILED), self.k + beyond)
+        return (candidate for candidate in closest if candidate.state == NEW)
+
+    def _regarded(self, path: Path, without: tuple[int, ...], most: int) -> Iterator[Candidate]:
+        """The path's closest, of one address group a quarter of K."""
         regarded = 0
         groups: dict[Hashable, int] = {}
         for _, _, candidate in path.candidates:
-            if candidate.state in (SLOW, FAILED):
+            if candidate.state in without:
                 continue
             group = candidate.contact.group
             if group is not None:
                 groups[group] = groups.get(group, 0) + 1
                 if groups[group] > self.group_share:
                     continue
-            if candidate.state == NEW:
-                yield candidate
+            yield candidate
             regarded += 1
-            if regarded == self.k:
+            if regarded == most:
                 return
 
     def _learn(self, path: Path, contacts: Iterable[Contact]) -> None:

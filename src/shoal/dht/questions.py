@@ -2,8 +2,9 @@
 
 A walk is a lookup that asks.  Each question has a number, by which the
 dialect hands back what came: an answer, a refusal or the news that the peer
-cannot be reached.  Nothing coming is noticed here, in two steps: past its
-patience a question makes its peer slow, past its limit failed.
+cannot be reached.  Nothing coming is noticed here, in three steps: after the
+usual time a question makes its peer late, past its patience slow, past its
+limit failed.
 
 This is what every structured overlay does alike; how a peer chooses whom it
 knows is its `Routing` (Kademlia's table, Chord's fingers).
@@ -64,6 +65,7 @@ class Question:
     asked: float
     walk: "Walk | None" = None
     listener: Callable[["Answer | None"], None] | None = None  # None: refused or no answer
+    late: bool = False
     slow: bool = False
 
 
@@ -71,7 +73,7 @@ class Question:
 class Step:
     """One event of a walk, for whoever watches it."""
 
-    what: str  # asked, answered, slow or failed
+    what: str  # asked, answered, late, slow or failed
     contact: Contact
     hop: int  # answers between us and whoever named the contact
     seconds: float  # since it was asked
@@ -220,7 +222,7 @@ class Questions:
             number = self.rng.getrandbits(NUMBER_BITS)
         question = Question(number, contact, verb, key, argument, now, walk, listener)
         self._pending[number] = question
-        heappush(self._timers, (now + self.trips.patience, number))
+        heappush(self._timers, (now + self.trips.usual, number))
         self.out.append(question)
         return question
 
@@ -266,12 +268,15 @@ class Questions:
                 continue
             if question.slow:
                 self.unreachable(number, now)
-            else:
+                continue
+            if question.late:
                 question.slow = True
                 if self.resend:
                     self.out.append(question)
-                heappush(self._timers, (max(question.asked + self.trips.limit, now), number))
-                self._missed(question, now, "slow")
+            wait = self.trips.limit if question.late else self.trips.patience
+            question.late = True
+            heappush(self._timers, (max(question.asked + wait, now), number))
+            self._missed(question, now, "slow" if question.slow else "late")
 
     def _missed(self, question: Question, now: float, what: str) -> None:
         if what == "failed" and question.listener:
@@ -279,7 +284,8 @@ class Questions:
         walk = question.walk
         if walk is None or walk.done:
             return
-        report = walk.lookup.slow if what == "slow" else walk.lookup.failed
+        lookup = walk.lookup
+        report = {"late": lookup.late, "slow": lookup.slow, "failed": lookup.failed}[what]
         report(question.contact)
         self._watch(walk, what, question, now)
         self._advance(walk, now)
