@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from shoal.dht.kademlia import VERIFY_MAX, Kademlia, Parameters
+from shoal.dht.kademlia import CALL_EVERY, VERIFY_MAX, Kademlia, Parameters
 from shoal.dht.questions import QUESTIONS_MAX, WALKS_MAX, Answer, Step, Verb, Walk
 from shoal.dht.table import Contact
 from shoal.errors import LimitError
@@ -204,7 +204,22 @@ def test_alone_it_tries_to_join_again() -> None:
         node.out.clear()
         now = max(node.deadline, now + 0.01)
         node.tick(now)
-    assert 3 <= asked <= 8
+    assert 8 <= asked <= 30
+    walk = node.walk(Verb.FIND_NODE, key_at(5), now)
+    assert walk.done  # no lookup waits for a bootstrap node that is dead
+
+
+def test_in_a_small_network_those_who_come_back_are_called_before_long() -> None:
+    world = grown(4, seed=8)
+    first = world.nodes[0]
+    world.die(first)
+    world.run(world.now + 30.0)
+    empty = first.engine = engine()
+    empty.id, empty.own = first.contact.id, first.contact.position
+    empty.table.own = empty.questions.own = first.contact.position
+    first.alive = True
+    world.run(world.now + 2 * CALL_EVERY)
+    assert len(first.engine.table) == 3
 
 
 def test_the_same_seed_gives_the_same_network() -> None:

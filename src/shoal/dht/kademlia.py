@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 REFRESH = 900.0  # seconds after which a bucket where no lookup went is walked into (BEP 5)
 UPKEEP = 15.0  # seconds, about, between two looks at the table
-REJOIN = 60.0  # seconds between two attempts to find anybody at all
+CALL_FIRST = 1.0  # seconds after which a node that knows few calls again; doubles
+CALL_EVERY = 60.0  # seconds, at most, between two such calls
 PINGS_MAX = 2  # silent contacts asked at one look
 VERIFY_MAX = 16  # strangers asked at once whether they live where they say
 
@@ -42,6 +43,7 @@ class Parameters:
     questionable: float = QUESTIONABLE  # seconds
     server: bool = True  # else we ask only
     resend: bool = False  # questions travel as datagrams, which get lost
+    call_every: float = CALL_EVERY  # seconds
 
 
 class Kademlia:
@@ -64,6 +66,7 @@ class Kademlia:
         self.position_of = position_of  # of a key or an id
         self.key_at = key_at  # a key that lies at a position, or near it
         self.bootstrap: list[Contact] = []
+        self._mute: dict[Hashable, None] = {}  # bootstrap contacts that did not answer lately
         self.table = Table(self.own, k=self.parameters.k, bits=self.parameters.bits)
         self.questions = Questions(
             self.table,
@@ -75,7 +78,8 @@ class Kademlia:
         )
         self._verifying: dict[Hashable, None] = {}
         self._upkeep = now + UPKEEP * (0.5 + rng.random())
-        self._rejoin = now
+        self._call_after = CALL_FIRST
+        self._call_at = now + CALL_FIRST
         self._refreshing: list[int] = []  # buckets to walk into, one after the other
         self.joining = False
 
@@ -86,7 +90,8 @@ class Kademlia:
     @property
     def deadline(self) -> float:
         asked = self.questions.deadline
-        return self._upkeep if asked is None else min(asked, self._upkeep)
+        soon = min(self._upkeep, self._call_at)
+        return soon if asked is None else min(asked, soon)
 
     def walk(
         self,
@@ -100,7 +105,7 @@ class Kademlia:
         finished: Callable[[Walk, float], None] | None = None,
         watcher: Callable[[Step], None] | None = None,
     ) -> Walk:
-        """Ask towards a key; from the bootstrap contacts while nobody else is known."""
+        """Ask towards a key; from the bootstrap contacts too while few others are known."""
         target = self.position_of(key)
         self.table.touch(target, now)
         return self.questions.walk(
@@ -109,7 +114,7 @@ class Kademlia:
             target,
             now,
             argument=argument,
-            seeds=self.bootstrap if len(self.table) < self.parameters.k else (),
+            seeds=self._seeds(now),
             paths=paths or self.parameters.paths,
             listener=listener,
             finished=finished,
@@ -168,13 +173,12 @@ class Kademlia:
             for contact in bootstrap
             if all(contact.address != known.address for known in self.bootstrap)
         ]
-        if not self.joining and (self.bootstrap or len(self.table)):
-            self._rejoin = now + REJOIN
-            self.joining = True
-            self.walk(Verb.FIND_NODE, self.id, now, finished=self._joined)
+        self._call(now)
 
     def tick(self, now: float) -> None:
         self.questions.tick(now)
+        if now >= self._call_at:
+            self._call_again(now)
         if now >= self._upkeep:
             self._upkeep = now + UPKEEP * (0.5 + self.rng.random())
             self._look_after_table(now)
@@ -182,8 +186,40 @@ class Kademlia:
     def _verified(self, contact: Contact) -> None:
         self._verifying.pop(contact.address, None)
 
+    def _seeds(self, now: float) -> list[Contact]:
+        """No lookup waits for a bootstrap node that is dead; the lonely call them at once."""
+        if len(self.table) >= self.parameters.k:
+            return []
+        if not len(self.table):
+            self._call_at = min(self._call_at, now + CALL_FIRST)
+        return [contact for contact in self.bootstrap if contact.address not in self._mute]
+
+    def _call(self, now: float) -> None:
+        if not self.joining and (self.bootstrap or len(self.table)):
+            self.joining = True
+            mute, self._mute = self._mute, {}
+            self.walk(Verb.FIND_NODE, self.id, now, finished=self._joined)
+            self._mute = mute if self.joining else self._mute
+
+    def _call_again(self, now: float) -> None:
+        """Whoever knows few calls them all: they may know others by now.
+
+        A node that has come back knows nobody, and nobody else would ask it before long.
+        """
+        if len(self.table) >= self.parameters.k:
+            self._call_after = self.parameters.call_every
+        elif not self.questions.busy:
+            self._call(now)
+        self._call_at = now + self._call_after * (0.5 + self.rng.random())
+        self._call_after = min(2 * self._call_after, self.parameters.call_every)
+
     def _joined(self, walk: Walk, now: float) -> None:
         self.joining = False
+        self._mute = {
+            contact.address: None
+            for contact in self.bootstrap
+            if contact.address not in walk.answers and self.table.find(contact.address) is None
+        }
         nearest = min((self.own ^ contact.position for contact in walk.closest), default=0)
         if nearest:
             self._refreshing = list(range(nearest.bit_length() + 1, self.parameters.bits + 1))
@@ -192,13 +228,12 @@ class Kademlia:
     def _look_after_table(self, now: float) -> None:
         if self.questions.busy:
             return
-        if len(self.table) == 0:
-            if now >= self._rejoin:
-                self.join(now)
-            return
         silent = self.table.questionable(now, self.parameters.questionable)
-        for contact in silent[:PINGS_MAX]:
-            self.ask(contact, Verb.PING, now)
+        if silent:
+            asked = self.rng.sample(silent, min(len(silent), PINGS_MAX))
+            witness = self.table.latest()  # whose answer shows that it is not we who are cut off
+            for contact in asked if witness is None else [*asked, witness]:
+                self.ask(contact, Verb.PING, now)
         if not self._refreshing:
             self._refreshing = self.table.idle(now - self.parameters.refresh)
             self._refresh_next(now)

@@ -189,6 +189,11 @@ class Table:
             if entry.failures or now - entry.seen >= silence
         ]
 
+    def latest(self) -> Contact | None:
+        """The contact heard from last, of those that answer."""
+        good = [entry for entry in self._addresses.values() if not entry.failures]
+        return max(good, key=lambda entry: entry.seen).contact if good else None
+
     def _alive(self, entry: Entry, now: float) -> None:
         entry.seen = now
         if entry.failures:

@@ -1,8 +1,6 @@
 """A Grape's datagrams: Grenache's dialect of KRPC, on IPv4.
 
-A name lies where its first 20 bytes do, as if it were an id.  Bootstrap nodes are called
-until they answer, beside the lookups: one that is dead costs no lookup
-anything.
+A name lies where its first 20 bytes do, as if it were an id.
 """
 
 from collections.abc import Iterable
@@ -35,7 +33,6 @@ if TYPE_CHECKING:
 
 NUMBER_SIZE = 4  # bytes of a transaction
 ADDRESS_SIZE = 6  # bytes: IPv4 and a port
-CALL_FIRST = 1.0  # seconds before bootstrap nodes are called again; doubles
 CALL_EVERY = 10.0  # seconds, at most, between two calls
 RATE = 20_000.0  # queries a second from one prefix: all the Grapes of a company live in one
 ALLOWANCE = 1 << 20  # bytes beyond amplification in a window, for nodes we do not know yet
@@ -45,7 +42,7 @@ METHODS = {
     Verb.GET_VALUE: b"get",
     Verb.PUT_VALUE: b"put",
 }
-GRAPE = Parameters(k=K, alpha=16, resend=True)  # a Grape has up to 16 questions in flight
+GRAPE = Parameters(k=K, alpha=16, resend=True, call_every=CALL_EVERY)  # alpha: the original's
 NAMED_MAX = 256  # lists of nodes, as they travel, of which we remember the contacts
 
 
@@ -95,9 +92,6 @@ class Grape:
         self.replies = Replies(
             self.engine, self.guard, Tokens(rng, now), peer_life=peer_life, values=values
         )
-        self._bootstrap: list[Address] = []
-        self._call_after = CALL_FIRST
-        self._call_at = now + CALL_FIRST
         self._named: dict[bytes, list[Contact]] = {}  # few Grapes name the same ones for ever
 
     @property
@@ -106,7 +100,7 @@ class Grape:
 
     @property
     def deadline(self) -> float:
-        return min(self.engine.deadline, self._call_at)
+        return self.engine.deadline
 
     def receive(self, data: bytes, address: Address, now: float) -> bool:
         """One datagram. True if the deadline or `out` may hold more than the reply."""
@@ -126,10 +120,6 @@ class Grape:
 
     def tick(self, now: float) -> None:
         self.engine.tick(now)
-        if now >= self._call_at:
-            self._call_at = now + self._call_after * (0.5 + self.rng.random())
-            self._call_after = min(2 * self._call_after, CALL_EVERY)
-            self._call_bootstrap(now)
         self.flush()
 
     def flush(self) -> None:
@@ -140,20 +130,11 @@ class Grape:
         self.engine.out.clear()
 
     def join(self, now: float, bootstrap: Iterable[Address] = ()) -> None:
-        self._bootstrap = list(bootstrap)
-        self._call_bootstrap(now)
+        self.engine.join(now, [Contact(0, b"", address) for address in bootstrap])
         self.flush()
 
     def contact(self, node_id: bytes, address: Address) -> Contact:
         return Contact(position_of(node_id), node_id, address)
-
-    def _call_bootstrap(self, now: float) -> None:
-        """Those that are not known, and while few are, all who are: they may know others by now."""
-        table = self.engine.table
-        unknown = [each for each in self._bootstrap if table.find(each) is None]
-        if unknown or 0 < len(table) < self.engine.parameters.k:
-            self.engine.join(now, [Contact(0, b"", address) for address in unknown])
-            self.engine.bootstrap.clear()  # else every lookup would wait for the dead ones
 
     def _query(self, query: Query, data: bytes, address: Address, now: float) -> None:
         if not self.guard.admits(address[0], now):
