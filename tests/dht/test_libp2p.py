@@ -93,6 +93,26 @@ def test_providers_are_found_with_their_addresses_and_the_search_may_stop_early(
     run(6, test)
 
 
+def test_a_provider_that_nobody_has_placed_is_looked_for_by_its_id() -> None:
+    async def test(nodes: list[Libp2pDht]) -> None:
+        provider, asker = nodes[1].core.own, nodes[3]
+        await nodes[1].provide(HELLO, keep=False)
+        sought: list[bytes] = []
+
+        async def find_peer(peer_id: bytes) -> None:
+            sought.append(peer_id)
+            raise NotFoundError("nobody knows")
+
+        asker.dht.find_peer = find_peer  # type: ignore[assignment, method-assign]
+        assert [each async for each in asker.dht.providers(HELLO)] == [provider]
+        assert sought == []
+        asker._where = lambda peer: []  # type: ignore[method-assign] # as if no answer had said it
+        assert [each async for each in asker.dht.providers(HELLO)] == [provider]
+        assert sought == [provider.bytes]
+
+    run(4, test)
+
+
 def test_one_stream_to_a_peer_carries_many_questions() -> None:
     async def test(nodes: list[Libp2pDht]) -> None:
         one, other = nodes

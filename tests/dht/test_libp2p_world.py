@@ -9,7 +9,9 @@ from tests.dht.libp2p_nodes import TODAY
 from tests.net.hosts import make_host
 
 from shoal.codec import multihash
+from shoal.dht.libp2p import ipns
 from shoal.dht.libp2p.service import Libp2pDht, Libp2pDhtSettings
+from shoal.dht.libp2p.values import put_value
 from shoal.errors import ShoalError
 from shoal.peer.book import Book
 from shoal.peer.id import PeerId
@@ -17,7 +19,8 @@ from shoal.peer.key import PrivateKey
 from shoal.sim.world import World
 
 PORT = 4001
-KEY = PrivateKey.generate(Random(1000)).public
+KEY_OF_NAME = PrivateKey.generate(Random(1000))
+KEY = KEY_OF_NAME.public
 PK = b"/pk/" + PeerId.of(KEY).bytes
 HELLO = multihash.sha256(b"hello")
 
@@ -135,6 +138,32 @@ def test_what_was_published_is_stored_anew_after_all_others_have_lost_it() -> No
         await town.close()
 
     with World(3) as world:
+        world.run(play())
+
+
+@pytest.mark.slow
+def test_a_name_is_signed_anew_each_time_that_it_is_stored() -> None:
+    async def play() -> None:
+        town = Town(world, 3)
+        await world.until(lambda: len(town.nodes) == 3, within=10)
+        await asyncio.sleep(30)
+        days = iter([TODAY, TODAY, TODAY + 86400.0])
+        dht = town.dht(1).dht
+        putting = put_value(dht, b"x", key=KEY_OF_NAME, salt=b"", signed=True, today=days.__next__)
+        key = await town.at(1, putting)
+
+        def kept() -> ipns.Name:
+            return ipns.read(key, town.dht(2).core.replies.values.get(key, 0.0)[None].value)
+
+        first = kept()
+        dht.publications.hurry(0.0)
+        await asyncio.sleep(60)
+        later = kept()
+        assert (later.value, later.sequence) == (first.value, first.sequence)
+        assert later.ends == first.ends + 86400.0
+        await town.close()
+
+    with World(5) as world:
         world.run(play())
 
 

@@ -15,6 +15,7 @@ from shoal.dht.mainline.items import make_mutable, to_fields
 from shoal.dht.mainline.node_id import bound_id, is_bound
 from shoal.dht.mainline.words import Announced, MainlineWords
 from shoal.dht.questions import Answer, Verb
+from shoal.dht.store import Store
 from shoal.errors import ProtocolError
 
 KEY = Ed25519PrivateKey.from_private_bytes(b"\1" * 32)
@@ -246,6 +247,13 @@ def test_ids_that_are_not_bound_can_be_left_out() -> None:
     bound = bound_id(bytes([124, 31, 75, 21]), random.Random(1))
     core.receive(query(b"ping").replace(ASKER, bound), ("124.31.75.21", 1), 0.0)
     assert len(core.out) == 3  # two replies and a question back
+
+
+def test_an_empty_store_that_is_handed_in_is_used() -> None:
+    peers, items = Store(), Store(per_key_max=1)
+    node = Mainline(random.Random(1), 0.0, peers=peers, items=items)
+    assert node.replies.peers is peers
+    assert node.replies.items is items
 
 
 def test_a_table_survives_a_restart() -> None:

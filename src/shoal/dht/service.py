@@ -22,7 +22,7 @@ from typing import Any, Protocol, Self
 from shoal.dht.crawl import Crawl
 from shoal.dht.kademlia import Kademlia
 from shoal.dht.questions import Answer, Step, Verb, Walk
-from shoal.dht.store import Publications
+from shoal.dht.store import Publication, Publications
 from shoal.dht.table import Contact
 from shoal.errors import LimitError, NotFoundError, ProtocolError, StorageError, UnreachableError
 
@@ -80,9 +80,16 @@ class Record(Protocol):
 class Dht:
     """One network's DHT. `async with` keeps it alive; a carrier for each family of addresses."""
 
-    def __init__(self, carriers: Sequence[Carrier], words: Words) -> None:
+    def __init__(
+        self,
+        carriers: Sequence[Carrier],
+        words: Words,
+        *,
+        lost: Callable[[Any], bytes | None] = lambda provider: None,
+    ) -> None:
         self.carriers = list(carriers)
         self.words = words
+        self._lost = lost  # the id of a provider of whom nobody has said where it is
         self.publications = Publications()
         self._keeper: asyncio.Task[None] | None = None
         self._saved: Saved | None = None
@@ -153,7 +160,14 @@ class Dht:
             for provider in answer.values:
                 if provider not in seen:
                     seen[provider] = None
+                    await self._follow(self._lost(provider))
                     yield provider
+
+    async def _follow(self, peer_id: bytes | None) -> None:
+        """Find out where somebody is; the dialect remembers it."""
+        if peer_id is not None:
+            with suppress(NotFoundError, UnreachableError, LimitError):
+                await self.find_peer(peer_id)
 
     async def records(
         self, key: bytes, argument: Any = None, *, watcher: Watcher | None = None
@@ -201,12 +215,21 @@ class Dht:
         return await self._provide(key, what, watcher)
 
     async def put(
-        self, record: Record, *, keep: bool = True, watcher: Watcher | None = None
+        self,
+        record: Record,
+        *,
+        keep: bool = True,
+        renew: Callable[[], Record] | None = None,
+        watcher: Watcher | None = None,
     ) -> int:
-        """Store a record with the nodes closest to its key; how many took it."""
+        """Store a record with the nodes closest to its key; how many took it.
+
+        `renew` makes the record that is stored next time, where one ends by its own terms.
+        """
         if keep:
             now = asyncio.get_running_loop().time()
-            self.publications.add(record.key, record, now, self.words.put_every, name="put")
+            again = renew or (lambda: record)
+            self.publications.add(record.key, again, now, self.words.put_every, name="put")
         return await self._put(record.key, record, watcher)
 
     def withdraw(self, key: bytes) -> None:
@@ -355,11 +378,14 @@ class Dht:
         for start in range(0, len(due), PUBLISH_AT_ONCE):
             async with asyncio.TaskGroup() as group:
                 for publication in due[start : start + PUBLISH_AT_ONCE]:
-                    again = self._provide if publication.name == "provide" else self._put
-                    group.create_task(self._attempt(again, publication.key, publication.value))
+                    group.create_task(self._attempt(publication))
 
-    async def _attempt(self, again: Any, key: bytes, what: Any) -> None:
+    async def _attempt(self, publication: Publication) -> None:
+        key, what = publication.key, publication.value
         try:
-            await again(key, what)
+            if publication.name == "provide":
+                await self._provide(key, what)
+            else:
+                await self._put(key, what())
         except (UnreachableError, LimitError, ProtocolError) as error:
             log.info("%s was not published anew: %s", key.hex(), error)

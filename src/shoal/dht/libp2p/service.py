@@ -26,7 +26,7 @@ from shoal.dht.libp2p.places import PUBLIC, is_multihash, reach_of
 from shoal.dht.libp2p.validators import PublicKeys, Validator, Validators
 from shoal.dht.libp2p.words import Words
 from shoal.dht.service import SAVED_VERSION, Dht, Saved, Watcher
-from shoal.errors import NotFoundError, ProtocolError, ShoalError, StorageError, UsageError
+from shoal.errors import ProtocolError, ShoalError, StorageError, UsageError
 from shoal.net.connection import Connection
 from shoal.net.host import Host
 from shoal.net.identify import Identity
@@ -101,7 +101,7 @@ class Libp2pDht:
             parameters=replace(LIBP2P, alpha=self.settings.alpha, paths=self.settings.paths),
         )
         self.carrier = Carrier(self.core, host, rate=self.settings.rate)
-        self.dht = Dht([self.carrier], Words(validators))
+        self.dht = Dht([self.carrier], Words(validators), lost=self._lost)
         self._addresses: list[Multiaddr] = []
         self._closed = False
 
@@ -216,7 +216,7 @@ class Libp2pDht:
         """Who has the content with this multihash; leave the loop when you have enough."""
         _check_multihash(key)
         async for peer in self.dht.providers(key, watcher=watcher):
-            yield Provider(peer, tuple(await self._where(peer)))
+            yield Provider(peer, tuple(self._where(peer)))
 
     async def provide(self, key: bytes, *, keep: bool = True) -> int:
         """Tell that we have the content with this multihash; how many peers took it."""
@@ -232,14 +232,12 @@ class Libp2pDht:
         """Store a value of a namespace that is known; how many peers took it."""
         return await self.dht.put(self.core.value(key, value), keep=keep)
 
-    async def _where(self, peer: PeerId) -> list[Multiaddr]:
-        if peer == self._host.id:
-            return self._host.addresses
-        known = self._book.addresses(peer, self._now)
-        if not known:
-            with suppress(NotFoundError, ShoalError):
-                return await self.find_peer(peer)
-        return known
+    def _where(self, peer: PeerId) -> list[Multiaddr]:
+        own = peer == self._host.id
+        return self._host.addresses if own else self._book.addresses(peer, self._now)
+
+    def _lost(self, peer: PeerId) -> bytes | None:
+        return None if self._where(peer) else peer.bytes
 
     @property
     def _now(self) -> float:

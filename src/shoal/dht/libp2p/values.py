@@ -12,7 +12,7 @@ from shoal.dht.service import Dht
 from shoal.errors import UsageError
 from shoal.peer.key import PrivateKey
 
-NAME_LIFE = 365 * 86400.0  # seconds: a node stores its record anew, but signs it once
+NAME_LIFE = 48 * 3600.0  # seconds; a node signs its record anew each time that it stores it
 
 
 async def put_value(
@@ -27,12 +27,16 @@ async def put_value(
     """Sign a value and store it; the key under which it lies."""
     if salt or not signed:
         raise UsageError("libp2p's DHT keeps one value of a node, signed and without a salt")
-    now = today()
-    name, record = ipns.seal(key, value, sequence=int(now * 1000), ends=now + NAME_LIFE)
-    if len(record) > ipns.RECORD_MAX:
+    sequence = int(today() * 1000)  # of the value: to sign it anew moves only the end
+
+    def sign() -> Value:
+        return Value(*ipns.seal(key, value, sequence=sequence, ends=today() + NAME_LIFE))
+
+    record = sign()
+    if len(record.value) > ipns.RECORD_MAX:
         raise UsageError(f"a signed value takes at most {ipns.RECORD_MAX} bytes with its signature")
-    await dht.put(Value(name, record))
-    return name
+    await dht.put(record, renew=sign)
+    return record.key
 
 
 async def get_value(dht: Dht, key: bytes, salt: bytes = b"") -> bytes:

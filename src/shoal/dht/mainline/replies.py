@@ -76,8 +76,8 @@ class Replies:
         self.guard = guard
         self.tokens = tokens
         self.family = family
-        self.peers = peers or Store()
-        self.items = items or Store(per_key_max=1)
+        self.peers = Store() if peers is None else peers  # an empty one is false
+        self.items = Store(per_key_max=1) if items is None else items
         self.other_family: Callable[[int], bytes] | None = None  # nodes of our twin (BEP 32)
         self._methods: dict[bytes, Callable[[Fields, Asked], Result]] = {
             b"ping": self._ping,
