@@ -23,9 +23,14 @@ class Run:
     after: tuple[str, ...] = ()  # examples that must be running
     alone: bool = False  # it has ports of its own: one at a time
     arguments: tuple[str, ...] = ()  # {0} is what the first group of `prints` of the first found
+    asks: bool = False  # for its arguments, on stdin
 
 
 RUNS: dict[str, Run] = {  # those that do not simply run to their end
+    "share_file.py": Run(prints=r"(magnet:\S+)"),
+    "first_file.py": Run(
+        prints="Share this file", after=("share_file.py",), arguments=("{0}",), asks=True
+    ),
     "grape_first.py": Run(prints="grape ready", alone=True),
     "grape_put.py": Run(prints=r"published (\w{40})", after=("grape_first.py",)),
     "grape_get.py": Run(
@@ -47,10 +52,20 @@ def running(name: str, folder: Path) -> Iterator[Child]:
         arguments = [argument.format(*found) for argument in how.arguments]
         place = folder / name
         place.mkdir()
-        command = [sys.executable, "-W", "error", str(ROOT / "examples" / name), *arguments]
-        yield stack.enter_context(
-            Child(command, ready=how.prints, folder=place, environment=environment(place))
+        command = [sys.executable, "-W", "error", str(ROOT / "examples" / name)]
+        child = stack.enter_context(
+            Child(
+                command if how.asks else [*command, *arguments],
+                ready="" if how.asks else how.prints,
+                folder=place,
+                environment=environment(place),
+            )
         )
+        for argument in arguments if how.asks else ():
+            child.say(argument)
+        if how.asks:
+            child.match = child.wait_for(how.prints)
+        yield child
 
 
 @pytest.mark.slow
