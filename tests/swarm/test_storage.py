@@ -73,6 +73,34 @@ def test_pieces_become_the_files_again(multi, tmp_path, version):
     assert os.listdir(tmp_path / "out") == ["multi"]
 
 
+def test_a_note_that_was_half_written_at_a_kill_does_not_stay(multi, tmp_path):
+    torrent = make(multi, "v1")
+
+    async def work(storage):
+        await storage.write(pieces_of(torrent, range(torrent.layout.count)))
+        await storage.save(Bitfield(torrent.layout.count))
+        await storage.disk.write(f"{storage.notes}/resume.0.new", 0, [b"half"])
+        await storage.finish(Bitfield.full(torrent.layout.count))
+
+    run(torrent, tmp_path / "out", work)
+    assert os.listdir(tmp_path / "out") == ["multi"]
+
+
+def test_while_pieces_come_no_note_is_believed_of_a_file_that_is_written(multi, tmp_path):
+    torrent = make(multi, "v1")
+
+    async def work(storage):
+        await storage.write(pieces_of(torrent, [2]))
+        nothing = Bitfield(torrent.layout.count)
+        await storage.save(nothing, last=False)  # 2 is on the disk, but nobody was told yet
+        again = Storage(storage.disk, torrent, storage.folder)
+        assert 2 in await again.load()
+        await storage.save(nothing, last=False)  # by now it would be known
+        assert 2 not in await again.load()
+
+    run(torrent, tmp_path / "out", work)
+
+
 def test_all_room_is_taken_before_a_download_if_so_wished(multi):
     torrent = make(multi, "hybrid")
 

@@ -209,10 +209,10 @@ class Keeper:
         while True:
             await asyncio.sleep(SAVE_INTERVAL)
             if not self._finishing:
-                await self.persist(self.save)
+                await self.persist(lambda: self.save(last=False))
 
-    async def save(self) -> None:
+    async def save(self, *, last: bool = True) -> None:
         have: Bitfield = self.exchange.have
         async with self._noting:
             if not self.complete.is_set():
-                await self.storage.save(have)
+                await self.storage.save(have, last=last)

@@ -16,6 +16,7 @@ from shoal.swarm.pieces import Bitfield
 
 VERSION = 1
 Seen = tuple[int, int]  # size in bytes, time of change in nanoseconds; (-1, 0): no file
+CHANGING = -1  # a time that no file has: the file was being written, do not believe the note
 
 
 @dataclass(slots=True, frozen=True)

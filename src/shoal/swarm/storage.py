@@ -15,7 +15,7 @@ from shoal.errors import DiskFullError, MissingError, ProtocolError, StorageErro
 from shoal.swarm.hashing import Hasher, piece_height, proves
 from shoal.swarm.layout import Layout
 from shoal.swarm.pieces import Bitfield
-from shoal.swarm.resume import Resume, Seen
+from shoal.swarm.resume import CHANGING, Resume, Seen
 from shoal.swarm.survey import Line, hash_pieces
 from shoal.swarm.torrent import Torrent
 
@@ -91,7 +91,11 @@ class Storage:
     async def _write_run(self, index: int, offset: int, chunks: list[memoryview]) -> None:
         await self._prepare(index)
         path, base = self._place(index)
+        self._touched(path)
         await self.disk.write(path, base + offset, chunks)
+        self._touched(path)
+
+    def _touched(self, path: str) -> None:
         self._writes += 1
         self._written[path] = self._writes
 
@@ -250,12 +254,22 @@ class Storage:
             have.add(piece)
         return have
 
-    async def save(self, have: Bitfield) -> None:
-        """Sync what was written, then note it."""
+    async def save(self, have: Bitfield, *, last: bool = True) -> None:
+        """Sync what was written, then note it; `last`: no piece is reported from now on.
+
+        While pieces come, a file that is written now has to be hashed again after a kill: its
+        time of change does not tell what the note knows from what came a millisecond later.
+        """
         snapshot = Bitfield(have.size, bytearray(have.bits))
+        fresh = dict(self._written)
         await self._sync()
         await self._make_notes()
-        note = Resume(snapshot, await self.look(), list(self.wanted))
+        seen = await self.look()
+        for index in () if last else range(len(seen)):
+            path = self._place(index)[0]
+            if path in fresh or path in self._written:
+                seen[index] = (seen[index][0], CHANGING)
+        note = Resume(snapshot, seen, list(self.wanted))
         await self.disk.replace(f"{self.notes}/resume", note.encode())
         self._noted = True
 
@@ -284,10 +298,9 @@ class Storage:
         await self._sync()
         if await self.disk.run(os.path.islink, self.notes):
             return  # somebody else's
-        for name in ("resume", "parts", "edges"):
-            if await self.disk.stat(f"{self.notes}/{name}"):
-                await self.disk.remove(f"{self.notes}/{name}")
         if await self.disk.stat(self.notes):
+            for name in await self.disk.list(self.notes):  # also what a kill left half written
+                await self.disk.remove(f"{self.notes}/{name}")
             await self.disk.remove(self.notes)
 
 
