@@ -100,6 +100,7 @@ DECODERS = (
     Decoder("bittorrent-metadata", swarm.metadata, swarm.METADATA),
     Decoder("grenache-request", rpc.request, rpc.REQUESTS),
     Decoder("grenache-reply", rpc.reply, rpc.REPLIES),
+    Decoder("grenache-stream", rpc.stream, rpc.STREAMS),
     Decoder("grape-answer", rpc.grape_answer, rpc.GRAPE_ANSWERS),
     Decoder("grenache-compressed", rpc.compressed, rpc.COMPRESSED),
     Decoder("service-calls", rpc.calls, rpc.CALLS),

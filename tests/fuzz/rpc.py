@@ -1,9 +1,11 @@
 """What services, callers and Grapes can be told."""
 
+from contextlib import suppress
 from random import Random
 
 from tests.peer.keys import A
 
+from shoal.errors import ProtocolError
 from shoal.rpc import grenache, native
 from shoal.rpc.native import Ask, Call, Cancel, Code, Failure, Result, Told
 from shoal.rpc.record import Offer, ServiceRecord
@@ -21,6 +23,7 @@ REPLIES = (
     grenache.encode_reply("r", "ERR_X", None),
     b'["r",{"code":1}]',
 )
+STREAMS = (b'["0a1b-2c","svc"]', b'[null,null,{"x":1}]', b'["r","svc",5]', b'{"foo":"b\xe4r"}')
 GRAPE_ANSWERS = (
     b'["127.0.0.1:1337","tcp://10.0.0.1:5","x",7,"h:0"]',
     b"2",
@@ -45,6 +48,16 @@ def request(data: Bytes) -> None:
 
 def reply(data: Bytes) -> None:
     grenache.decode_reply(bytes(data))
+
+
+def stream(data: Bytes) -> None:
+    """As the head of a stream, as its body, and as what stands in its place."""
+    text = bytes(data).decode("utf-8", "surrogateescape")
+    with suppress(ProtocolError):
+        head = grenache.decode_head({"_gr": text, "_a": text, "_ar": text})
+        assert head is not None
+        grenache.decode_body(bytes(data), head)
+    grenache.decode_refusal(bytes(data))
 
 
 def grape_answer(data: Bytes) -> None:

@@ -6,20 +6,26 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.hashes import SHA1, SHA256
 from tests.interop.children import Child, free_port
 from tests.interop.programs import node
+from tests.rpc.authority import Authority, fingerprint
 from tests.rpc.grape_rows import REFUSED, SIGNED, SIGNED_KEY, TAKEN, VECTORS
 
-from shoal.errors import NotFoundError, RefusedError
+from shoal.errors import NotFoundError, RefusedError, ShoalError
+from shoal.net.certificates import Certificates
 from shoal.net.web import Web
 from shoal.rpc.client import RpcClient
 from shoal.rpc.grape_server import GrapeServer
+from shoal.rpc.grenache import Caller
 from shoal.rpc.link import Link
 from shoal.rpc.publish import Publisher, Subscriber
 from shoal.rpc.server import RpcServer
+from shoal.rpc.streams import ServedStream
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
 
@@ -61,13 +67,17 @@ def run(case: Callable[[Network], Awaitable[None]]) -> None:
     asyncio.run(main())
 
 
-async def started(command: list[str], ready: str) -> Child:
-    return await asyncio.to_thread(Child, command, ready=ready)
+async def started(command: list[str], ready: str, files: Certificates | None = None) -> Child:
+    """A script of Node.js; with `files` it speaks TLS."""
+    environment = {}
+    if files is not None:
+        environment = {"KEY": files.key, "CERT": files.certificate, "CA": files.authorities}
+    return await asyncio.to_thread(Child, command, ready=ready, environment=environment)
 
 
-async def answer(script: str, *arguments: str) -> Any:
+async def answer(script: str, *arguments: str, files: Certificates | None = None) -> Any:
     """What a script of Node.js says."""
-    child = await started([*node(f"grenache/{script}"), *arguments], r"^answer (.*)$")
+    child = await started([*node(f"grenache/{script}"), *arguments], r"^answer (.*)$", files)
     assert child.match
     found = json.loads(child.match[1])
     await asyncio.to_thread(child.end)
@@ -133,6 +143,87 @@ def test_services_and_callers_mix_through_every_grape(kind: str) -> None:
                 arguments = (kind, grapes.node[1], "of:shoal", '{"x": 1}', "gzip")
                 told = await answer("caller.cjs", *arguments)
                 assert told == {"result": {"from": "shoal", "payload": {"x": 1}}}
+        await asyncio.to_thread(service.end)
+
+    run(case)
+
+
+def test_streams_flow_both_ways_between_both_kinds() -> None:
+    async def case(grapes: Network) -> None:
+        port = free_port()
+        command = [*node("grenache/stream_service.cjs"), grapes.node[0], "stream:node", str(port)]
+        service = await started(command, "service ready")
+        async with Link(grapes.ours) as link, RpcServer(link, host=LOCAL) as server:
+
+            @server.stream("stream:shoal")
+            async def shout(stream: ServedStream) -> None:
+                head = f"{stream.action} {stream.arguments} {stream.headers['x-own']} "
+                while data := await stream.read():
+                    await stream.write(head.encode() + data.upper())
+                    head = ""
+
+            await server.announce()
+            told = await answer("stream_caller.cjs", grapes.node[1], "stream:shoal")
+            assert told == ["up {'foo': 'bär'} [1] ONE", "TWO", "THREE"]
+            async with RpcClient(link) as client:
+                how = {"action": "up", "arguments": {"foo": "bär"}, "headers": {"x-own": [1]}}
+                async with client.stream("stream:node", **how) as stream:  # type: ignore[arg-type]
+                    head = json.loads(await stream.read())
+                    key = {"isStream": True, "key": "stream:node"}
+                    assert head == {**key, "action": "up", "args": {"foo": "bär"}, "own": "[1]"}
+                    for word in (b"one", b"two"):
+                        await stream.write(word)
+                        assert await stream.read() == word.upper()
+                    await stream.close_write()
+                    assert await stream.read() == b""
+                async with client.stream("stream:node") as stream:
+                    await stream.read()
+                await asyncio.to_thread(service.wait_for, "caller left")
+        await asyncio.to_thread(service.end)
+
+    run(case)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_certificates_are_shown_and_fingerprints_told_both_ways(kind: str, tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    ours, theirs, refused = (authority.issue(name) for name in ("shoal", "node", "refused"))
+    stranger = Authority(tmp_path / "other", "stranger").issue("stranger")
+    misled = Certificates(stranger.key, stranger.certificate, ours.authorities)
+
+    def prints(files: Certificates) -> list[str]:
+        return [fingerprint(files.certificate, kind) for kind in (SHA1, SHA256)]
+
+    async def case(grapes: Network) -> None:
+        port = free_port()
+        command = [*node("grenache/service.cjs"), kind, grapes.node[0], "tls:node", str(port)]
+        service = await started(command, "service ready", theirs)
+        async with Link(grapes.ours) as link:
+            async with RpcClient(link, over=kind, tls=ours.client()) as client:
+                assert await client.request("tls:node", 1) == [1, *prints(ours)]
+            for files in (misled, *([refused] if kind == "ws" else [])):
+                async with RpcClient(link, over=kind, tls=files.client()) as client:
+                    with pytest.raises(ShoalError):
+                        await client.request("tls:node", 1, timeout=5)
+
+            def allows(caller: Caller) -> bool:
+                return caller.fingerprint != prints(refused)[0]
+
+            tls = ours.server()
+            async with RpcServer(link, host=LOCAL, tls=tls, allows=allows) as server:
+
+                @server.service("tls:shoal", caller=True)
+                def who(payload: Any, caller: Caller) -> Any:
+                    return [payload, caller.fingerprint, caller.fingerprint256]
+
+                await server.announce()
+                where = (kind, grapes.node[1], "tls:shoal", "2")
+                told = await answer("caller.cjs", *where, files=theirs)
+                assert told == {"result": [2, *prints(theirs)]}
+                if kind == "http":  # over WebSocket Node.js ends with an uncaught error
+                    for files in (misled, refused):
+                        told = await answer("caller.cjs", *where, files=files)
+                        assert "ERR_REQUEST_GENERIC" in told["error"]
         await asyncio.to_thread(service.end)
 
     run(case)
