@@ -179,8 +179,8 @@ class Connection:
 
     # As the carrier of its streams
 
-    def send(self, channel: Any, data: Bytes) -> int:
-        """As much as the peer's window and the link take."""
+    def send(self, channel: Any, data: Bytes, at_once: bool = False) -> int:
+        """As much as the peer's window and the link take; it leaves with all of this tick."""
         taken, size = 0, len(data)
         while taken < size:
             if self._paused:
@@ -194,7 +194,7 @@ class Connection:
             count: int = self._muxer.send(channel, part)
             taken += count
             self._unflushed += count
-            if self._unflushed < FLUSH_SIZE:
+            if self._unflushed < FLUSH_SIZE and not at_once:
                 self._link.wake()
             else:
                 self._unflushed = 0

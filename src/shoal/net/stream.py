@@ -30,7 +30,7 @@ Bytes = bytes | bytearray | memoryview
 class Carrier(Protocol):
     """What a stream asks of the connection under it."""
 
-    def send(self, channel: Any, data: Bytes, /) -> int: ...  # how much it took
+    def send(self, channel: Any, data: Bytes, at_once: bool = False, /) -> int: ...  # its share
 
     def consumed(self, channel: Any, count: int, /) -> None: ...
 
@@ -48,6 +48,8 @@ class Stream:
         "_chunks",
         "_deaf",
         "_error",
+        "_hear",
+        "_in_turn",
         "_later",
         "_offset",
         "_read_ended",
@@ -85,6 +87,8 @@ class Stream:
         self._reported = 0  # bytes at the front that the carrier counts as read already
         self._size = 0  # bytes in all chunks, beyond the offset
         self._reader: asyncio.Future[None] | None = None
+        self._hear: Callable[[memoryview], None] | None = None  # gets what arrives, at once
+        self._in_turn = False  # but not while something is blocked
         self._blocked: deque[tuple[memoryview, asyncio.Future[None] | None]] = deque()
         self._read_ended = False
         self._write_ended = False
@@ -195,6 +199,38 @@ class Stream:
         finally:
             self._reader = None
 
+    async def listen(self, hear: Callable[[memoryview], None], *, in_turn: bool = False) -> None:
+        """Hand over what arrives, as it arrives, until the peer has said everything.
+
+        The connection itself calls `hear`, without waking a task; the view is
+        valid until it returns, and a ShoalError that it raises resets the stream.
+        With `in_turn` nothing is handed over while what was posted waits.
+        """
+        self._hear, self._in_turn = hear, in_turn
+        try:
+            self._hand_over()
+            while not self._over():
+                await self._arrival()
+        finally:
+            self._hear = None
+
+    def _hand_over(self) -> None:
+        while self._chunks and self._hear is not None and not (self._in_turn and self._blocked):
+            first = self._chunks.popleft()
+            data = memoryview(first)[self._offset :]
+            self._offset = 0
+            self._size -= len(data)
+            self._tell(data)
+
+    def _tell(self, data: memoryview) -> None:
+        assert self._hear is not None
+        try:
+            self._hear(data)
+        except ShoalError as error:
+            self.reset(error)
+        else:
+            self._consumed(len(data))
+
     async def read_message(self, most: int = MESSAGE_MAX) -> bytes:
         """One message with its length in front, as a varint; ClosedError after the last."""
         head = b""
@@ -218,10 +254,10 @@ class Stream:
         if taken < len(data):
             await self._wait_written(memoryview(data)[taken:], partly=taken > 0)
 
-    def _send(self, data: Bytes) -> int:
+    def _send(self, data: Bytes, at_once: bool = False) -> int:
         if self._write_ended or self._later is not None:
             raise self._error or ClosedError("the stream is closed for writing")
-        return self._carrier.send(self.channel, data)
+        return self._carrier.send(self.channel, data, at_once)
 
     async def _wait_written(self, rest: memoryview, *, partly: bool) -> None:
         if self._write_ended:
@@ -244,12 +280,13 @@ class Stream:
                     del self._blocked[index]
                 return
 
-    def post(self, data: bytes) -> None:
+    def post(self, data: bytes, *, at_once: bool = False) -> None:
         """As `write`, without waiting: what the peer's window does not take stays in memory.
 
-        Whoever posts looks at `waiting` and has a limit.
+        Whoever posts looks at `waiting` and has a limit.  What is said `at_once` does
+        not wait for others who write in the same turn of the loop.
         """
-        taken = 0 if self._blocked else self._send(data)
+        taken = 0 if self._blocked else self._send(data, at_once)
         if taken < len(data):
             if self._write_ended:
                 raise self._error or ClosedError("the stream is closed for writing")
@@ -350,6 +387,9 @@ class Stream:
             data = data[self._negotiate(data) :]
             if not data or self._deaf:
                 return
+        if self._hear is not None and not (self._chunks or (self._in_turn and self._blocked)):
+            self._tell(data)
+            return
         size = len(data)
         last = self._chunks[-1] if self._chunks else b""
         if size >= SMALL:
@@ -383,6 +423,8 @@ class Stream:
             self._blocked.popleft()
             if written is not None and not written.done():
                 written.set_result(None)
+        if self._hear is not None:
+            self._hand_over()
 
     # Which protocol
 

@@ -7,7 +7,7 @@ that leaves has all of them cancelled.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from inspect import isawaitable
 from typing import Any
@@ -18,7 +18,6 @@ from shoal.rpc import native
 from shoal.rpc.native import Ask, Call, Cancel, Code, Failure, Frames, Result, Told
 
 CALLS_MAX = 1000  # calls of one peer at once; further ones are refused as not executed
-UNREAD_MAX = 1 << 20  # bytes of results that a peer may leave unread; then we read no further
 
 log = logging.getLogger(__name__)
 Handler = Callable[..., Any]
@@ -43,28 +42,35 @@ class Answers:
         stream: Stream,
         services: dict[str, Service],
         record: Callable[[], bytes],
-        start: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
     ) -> None:
         self._stream = stream
         self._services = services
         self._record = record
-        self._start = start  # makes a task that ends with the host
+        self._frames = Frames()
+        self._hearing = False  # a call is being received
         self._running: dict[int, asyncio.Task[None]] = {}
         self._out: list[bytes] = []
         self._loop = asyncio.get_running_loop()
 
     async def serve(self) -> None:
-        """Until the caller leaves."""
-        frames = Frames()
+        """Until the caller leaves; it is read no further while it does not read its answers."""
         try:
-            while data := await self._stream.read():
-                for message in frames.receive(data):
-                    self._receive(message)
-                if self._stream.waiting > UNREAD_MAX:
-                    await self._stream.drain()
+            await self._stream.listen(self._hear, in_turn=True)
         finally:
-            for task in self._running.values():
+            running = list(self._running.values())
+            for task in running:
                 task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+
+    def _hear(self, data: memoryview) -> None:
+        """What plain functions answer leaves as one piece, with the connection's next bytes."""
+        self._hearing = True
+        try:
+            for message in self._frames.receive(data):
+                self._receive(message)
+        finally:
+            self._hearing = False
+            self._flush()
 
     def _receive(self, message: native.Message) -> None:
         if type(message) is Call:
@@ -90,7 +96,7 @@ class Answers:
                 return
             if isawaitable(result):
                 service.load += 1
-                task = self._start(self._run(call, service, result))
+                task = self._loop.create_task(self._run(call, service, result))
                 self._running[call.number] = task
             else:
                 self._answer(call, result)
@@ -116,17 +122,20 @@ class Answers:
     def _post(self, frame: bytes) -> None:
         """What is answered within one turn of the loop leaves as one piece; a lone one at once."""
         self._out.append(frame)
+        if self._hearing:
+            return
         if len(self._running) == 1:
-            self._flush()
+            self._flush(at_once=True)
         elif len(self._out) == 1:
             self._loop.call_soon(self._flush)
 
-    def _flush(self) -> None:
+    def _flush(self, *, at_once: bool = False) -> None:
+        if not self._out:
+            return
         data = b"".join(self._out)
         self._out.clear()
         try:
-            if data:
-                self._stream.post(data)
+            self._stream.post(data, at_once=at_once)
         except ShoalError:
             log.debug("%s left before its answers", self._stream.peer)
 

@@ -35,6 +35,7 @@ class Line:
         self._timer: asyncio.TimerHandle | None = None
         self._count = 0
         self._out: list[bytes] = []
+        self._frames = Frames()
 
     async def call(self, name: str, arguments: list[Any], deadline: float) -> Any:
         """The result.
@@ -55,12 +56,9 @@ class Line:
 
     async def read(self) -> None:
         """Hand replies to their calls, until the stream ends: those left fail at once."""
-        frames = Frames()
         error: ShoalError = ClosedError("the peer has closed the stream of calls")
         try:
-            while data := await self.stream.read():
-                for message in frames.receive(data):
-                    self._received(message)
+            await self.stream.listen(self._hear)
         except ShoalError as failure:
             error = failure
         finally:
@@ -84,6 +82,10 @@ class Line:
         finally:
             self._pending.take(message.number)
 
+    def _hear(self, data: memoryview) -> None:
+        for message in self._frames.receive(data):
+            self._received(message)
+
     def _received(self, message: native.Message) -> None:
         future = self._pending.take(message.number)
         if future is None or future.done():
@@ -100,16 +102,16 @@ class Line:
         """What is called within one turn of the loop leaves as one piece; a lone call at once."""
         self._out.append(frame)
         if len(self._pending) <= 1:
-            self._flush()
+            self._flush(at_once=True)
         elif len(self._out) == 1:
             self._loop.call_soon(self._flush)
 
-    def _flush(self) -> None:
+    def _flush(self, *, at_once: bool = False) -> None:
         data = b"".join(self._out)
         self._out.clear()
         try:
             if data:
-                self.stream.post(data)
+                self.stream.post(data, at_once=at_once)
         except ShoalError as error:
             self._end(error)
 

@@ -114,10 +114,10 @@ class Frames:
         self._parts: list[bytes] = []
         self._missing = 1  # bytes without which there is no use in looking again
 
-    def receive(self, data: bytes) -> list[Message]:
-        """The messages that are whole now."""
+    def receive(self, data: bytes | memoryview) -> list[Message]:
+        """The messages that are whole now; the data may change afterwards."""
         if len(data) < self._missing:
-            self._parts.append(data)
+            self._parts.append(bytes(data))
             self._missing -= len(data)
             return []
         if self._parts:
@@ -141,5 +141,5 @@ class Frames:
         else:
             self._missing = 1
             return messages
-        self._parts.append(data[start:])
+        self._parts.append(bytes(data[start:]))
         return messages

@@ -167,7 +167,7 @@ class Services:
         return ServiceRecord.seal(self._host().offer.key, offers, int(self._clock() * 1e6))
 
     async def _serve(self, stream: Stream) -> None:
-        await Answers(stream, self.offered, self.record, self._host().tasks.start).serve()
+        await Answers(stream, self.offered, self.record).serve()
 
     # Call
 
