@@ -8,8 +8,9 @@ will hardly be found.
 from collections.abc import Callable
 from typing import NamedTuple
 
-from tests.fuzz import dht, discovery, kad, kept, net, rpc, seeds, swarm
+from tests.fuzz import apps, dht, discovery, kad, kept, net, rpc, seeds, swarm
 
+from shoal.apps import parcel
 from shoal.codec import bencode, multibase, multihash, varint
 from shoal.codec.buffer import Buffer
 from shoal.discovery import lsd
@@ -104,6 +105,7 @@ DECODERS = (
     Decoder("grape-answer", rpc.grape_answer, rpc.GRAPE_ANSWERS),
     Decoder("grenache-compressed", rpc.compressed, rpc.COMPRESSED),
     Decoder("service-calls", rpc.calls, rpc.CALLS),
+    Decoder("parcel", parcel.decode, apps.PARCELS),
     Decoder("service-record", ServiceRecord.open, rpc.RECORDS),
 )
 BY_NAME = {decoder.name: decoder for decoder in DECODERS}

@@ -2,9 +2,8 @@
 
 Every file is a part file first, `NAME.shoal-part`, and gets its name when all of
 it is there and on the disk.  A name that is taken gets a number, unless the file
-there is the very same.  Blocks are compared with their digests and written in the
-disk's threads, few at a time; a long file is synced as it grows, so that its end
-has not all of it to wait for.
+there is the very same.  Blocks are written in the disk's threads, one after the other;
+a long file is synced as it grows, so that its end has not all of it to wait for.
 """
 
 import asyncio
@@ -14,11 +13,10 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from shoal.apps.digests import digest_of, make_claim
+from shoal.apps.digests import make_claim
 from shoal.apps.parcel import (
     BLOCK,
     CHANGED,
-    DIGEST,
     ENDINGS,
     GOOD,
     Claim,
@@ -31,7 +29,7 @@ from shoal.net.stream import Stream
 from shoal.net.tasks import Tasks
 from shoal.swarm.storage import refuse_links
 
-AT_ONCE = 4  # blocks that are compared and written at the same time
+AT_ONCE = 1  # block is written while the next arrives: two writers of a file wait for each other
 FINISHING = 8  # small files that are synced and renamed at the same time
 SYNC_EVERY = 64 << 20  # bytes of one file
 
@@ -54,10 +52,12 @@ class Several:
         self._most = most
         self._running: deque[asyncio.Task[None]] = deque()
 
-    async def add(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+    async def add(
+        self, work: Callable[..., Coroutine[Any, Any, None]], *args: Any
+    ) -> asyncio.Task[None]:
         while len(self._running) >= self._most:
             await self._running.popleft()
-        task = self._tasks.start(work, name)
+        task = self._tasks.start(work(*args))
         self._running.append(task)
         return task
 
@@ -171,7 +171,7 @@ class Arrivals:
                 if ending != GOOD:
                     self._note_changed(file, ending)
                     continue
-            _ = await self._endings.add(self._finish(file, stores), "finish")
+            _ = await self._endings.add(self._finish, file, stores)
         await self._stores.wait()
         await self._endings.wait()
         for folder in dict.fromkeys(os.path.dirname(file.path) for file in self.files):
@@ -188,26 +188,20 @@ class Arrivals:
             if length > BLOCK or at + length > file.item.size:
                 raise ProtocolError(f"a block of {length} bytes at {at}, beyond what was offered")
             chunks = await read_chunks(stream, length)
-            digest = await stream.readexactly(DIGEST)
-            stores.append(await self._stores.add(self._store(part, at, chunks, digest), "store"))
+            stores.append(await self._stores.add(self._store, part, at, chunks))
             at += length
             if at - synced >= SYNC_EVERY:
                 synced = at
-                _ = await self._endings.add(self._disk.sync(part), "sync")
+                _ = await self._endings.add(self._disk.sync, part)
             stores[:] = [task for task in stores if not task.done()]
         ending = (await stream.readexactly(1))[0]
         if ending not in ENDINGS or (ending == GOOD and at != file.item.size):
             raise ProtocolError("a file that ends where it was not to end")
         return ending
 
-    async def _store(self, part: str, at: int, chunks: list[bytes], digest: bytes) -> None:
-        data = b"".join(chunks)
-        found, _ = await asyncio.gather(
-            self._disk.run(digest_of, data), self._disk.write(part, at, [data])
-        )
-        if found != digest:
-            raise ProtocolError("a block that differs from its digest")
-        self._progress(len(data))
+    async def _store(self, part: str, at: int, chunks: list[bytes]) -> None:
+        await self._disk.write(part, at, chunks)
+        self._progress(sum(map(len, chunks)))
 
     async def _finish(self, file: Arrival, stores: list[asyncio.Task[None]]) -> None:
         """Give a file its name once it is on the disk."""
@@ -227,7 +221,7 @@ class Arrivals:
 
 
 async def read_chunks(stream: Stream, count: int) -> list[bytes]:
-    """So many bytes, as they come: joining them is work for another thread."""
+    """So many bytes, as they come: joining them would copy them once more."""
     chunks = []
     while count:
         chunk = await stream.read(count)

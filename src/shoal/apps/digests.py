@@ -6,10 +6,6 @@ from typing import Any
 from shoal.apps.parcel import BLOCK, DIGEST, Claim, spans
 
 
-def digest_of(data: bytes) -> bytes:
-    return hashlib.sha256(data).digest()
-
-
 async def make_claim(
     disk: Any, path: str, index: int, claimed: int, size: int, *, whole: bool = False
 ) -> Claim:

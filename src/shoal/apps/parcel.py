@@ -13,9 +13,10 @@ A claim says what is there already: the digests of a prefix, span by span.  The
 sender compares them with its own file, and begins where they differ first, so
 that an end which a crash has torn costs one span.
 
-The data are blocks: four bytes of length, the bytes, and their SHA-256.  A length
-of 0 ends a file; the byte after it is one of ENDINGS.  Files come in the order
-of the offer, those which are complete left out.
+The data are blocks: four bytes of length, and the bytes.  A length of 0 ends a
+file; the byte after it is one of ENDINGS.  Files come in the order of the offer,
+those which are complete left out.  The connection's encryption proves every byte,
+so blocks need no digest of their own; claims do, for a disk proves nothing.
 
 Messages are MessagePack with their length in front, as a varint.
 """
@@ -31,7 +32,7 @@ from shoal.errors import ProtocolError
 from shoal.swarm.paths import DEPTH_MAX, PATH_MAX, numbered
 
 PROTOCOL = "/shoal/send/1.0.0"
-BLOCK = 4 << 20  # bytes that are read, hashed and written at a time; they stay in a cache
+BLOCK = 4 << 20  # bytes that are read, sent and written at a time
 DIGEST = 32  # bytes
 SPANS_MAX = 4096  # digests in a claim: a terabyte in spans of 256 MiB
 FILES_MAX = 100_000  # in a parcel: an offer stays below MESSAGE_MAX

@@ -5,8 +5,8 @@
         await sender.delivered()          # somebody has all of it; LimitError when the code died
 
 Each receiver proves that it knows the words (pake.py, guard.py) before it sees a
-name, says what it has (parcel.py), and gets the rest.  Blocks are read and hashed
-ahead of the stream, in the disk's threads.
+name, says what it has (parcel.py), and gets the rest.  Blocks are read ahead of the
+stream, in the disk's threads.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from shoal.apps.code import Code
-from shoal.apps.digests import agreed, digest_of
+from shoal.apps.digests import agreed
 from shoal.apps.guard import Guard, SendSettings, household
 from shoal.apps.pake import Pake
 from shoal.apps.parcel import (
@@ -58,7 +58,7 @@ from shoal.net.tasks import Tasks
 from shoal.node import Node
 from shoal.swarm.make import scan
 
-AHEAD = 4  # blocks that are read and hashed while one is sent
+AHEAD = 4  # blocks that are read while one is sent
 PROVING = 10.0  # seconds for a receiver to prove that it knows the words
 FULL = 5.0  # seconds to wait when as many as are allowed receive already
 SMALL = 64 * 1024  # bytes: shorter blocks leave in one piece with what belongs to them
@@ -292,15 +292,14 @@ class Sender:
             if piece.length:
                 data = await self._disk.read(source.where, piece.at, piece.length)
             if len(data) < piece.length:
-                return Block(b"", b"", CHANGED)
-            digest = await self._disk.run(digest_of, data)
+                return Block(b"", CHANGED)
             if not piece.last:
-                return Block(data, digest, None)
+                return Block(data, None)
             stat = await self._disk.stat(source.where)
         except StorageError:
-            return Block(b"", b"", UNREADABLE)
+            return Block(b"", UNREADABLE)
         same = stat is not None and (stat.size, stat.mtime_ns) == (source.size, source.mtime_ns)
-        return Block(data, digest, GOOD if same else CHANGED)
+        return Block(data, GOOD if same else CHANGED)
 
     def _note_changed(self, index: int, ending: int | None) -> None:
         name = os.fsdecode(b"/".join(self._sources[index].parts))
@@ -312,14 +311,13 @@ class Block:
     """Bytes of a file, and how the file ends if they are its last."""
 
     data: bytes
-    digest: bytes
     ending: int | None
 
 
 async def write_block(stream: Stream, block: Block) -> None:
     parts = []
     if block.data:
-        parts = [len(block.data).to_bytes(4, "big"), block.data, block.digest]
+        parts = [len(block.data).to_bytes(4, "big"), block.data]
     if block.ending is not None:
         parts.append(bytes([0, 0, 0, 0, block.ending]))
     if len(block.data) < SMALL:
