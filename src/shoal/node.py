@@ -51,7 +51,7 @@ from shoal.net.web import Web
 from shoal.peer.book import SWEEP, Book
 from shoal.peer.key import PrivateKey
 from shoal.peer.multiaddr import Multiaddr
-from shoal.rpc.finder import Libp2pFinder, MainlineFinder
+from shoal.rpc.finder import finders_of
 from shoal.rpc.service import Services, ServiceSettings
 from shoal.swarm.contents import Contents
 from shoal.swarm.service import Swarm
@@ -203,7 +203,8 @@ class Node:
         _ = host.tasks.start(self._keep_book(), "book")
         if self._meeting:
             _ = host.tasks.start(self._meet_neighbours(), "neighbours")
-        self._find_services()
+        self.services.finders += finders_of(self.dht, self.book, lambda: self.addresses)
+        _ = host.tasks.start(self.services.publish(), "publish services")
 
     def _offer(self) -> Offer:
         key = self._key
@@ -334,24 +335,6 @@ class Node:
             dht, value, key=key, salt=salt, signed=signed, today=self.clock
         )
 
-    def _find_services(self) -> None:
-        """Services are told to, and found through, each DHT that we have."""
-
-        def port() -> int | None:
-            return next((each.port for each in self.addresses if plain_tcp(each)), None)
-
-        def known(peer: "PeerId") -> bool:
-            return bool(self.book.addresses(peer, asyncio.get_running_loop().time()))
-
-        makers: dict[str, Callable[[Any], Any]] = {
-            "mainline": lambda opens: MainlineFinder(opens, port),
-            "libp2p": lambda opens: Libp2pFinder(opens, known),
-        }
-        for name in self.dht.networks:
-            if name in makers:
-                self.services.finders.append(makers[name](partial(self.dht.open, name)))
-        _ = self.host.tasks.start(self.services.publish(), "publish services")
-
     async def put(
         self, value: bytes, *, salt: bytes = b"", signed: bool = False, network: str | None = None
     ) -> bytes:
@@ -468,10 +451,6 @@ class LazyTls:
         if self._credentials is None:
             self._credentials = tls.Credentials(key, rng, muxers)
         return tls.Tls(key, initiator, rng, muxers, expected, credentials=self._credentials)
-
-
-def plain_tcp(address: "Multiaddr") -> bool:
-    return address.names[1:] in (("tcp",), ("tcp", "p2p"))
 
 
 def choose_networks(known: dict[str, Network], names: Sequence[str]) -> dict[str, Network]:

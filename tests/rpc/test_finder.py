@@ -90,6 +90,7 @@ def test_one_service_is_offered_on_both_kinds_of_network_at_once() -> None:
     asyncio.run(main())
 
 
+@pytest.mark.slow
 def test_who_cannot_be_dialled_is_passed_over_and_a_finder_that_told_nobody_tells_again() -> None:
     class Board:
         """A DHT without a network, which fails at first."""
@@ -151,6 +152,7 @@ def boot_into(nodes: dict[str, Node]) -> Any:
     return boot
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 def test_a_service_is_visible_for_ten_minutes_with_a_tenth_of_the_datagrams_lost(seed: int) -> None:
     nodes: dict[str, Node] = {}

@@ -228,18 +228,6 @@ def test_mistakes_of_the_user_are_told() -> None:
             node.service(name, version=version)(print)
 
 
-def test_twenty_thousand_calls_leave_nothing_behind() -> None:
-    async def case(caller: Node, server: Node) -> None:
-        for _ in range(200):
-            await asyncio.gather(*(caller.call("plain", each) for each in range(100)))
-        line = next(iter(caller.services._lines.values()))
-        assert len(line._pending) == 0
-        assert len(line._pending._heap) < 400
-        assert len(asyncio.all_tasks()) < 30
-
-    run(case, uvloop.new_event_loop)
-
-
 @pytest.mark.parametrize("seed", range(4))
 def test_a_simulated_world_calls_through_crashes(seed: int) -> None:
     nodes: dict[str, Node] = {}

@@ -6,14 +6,18 @@ way nodes prove who they are when they are dialled, and then give their signed
 record, which is as fresh as no record in a DHT could be.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from hashlib import sha1
 from typing import Any, Protocol
 
 from shoal.codec.multihash import sha256
 from shoal.dht.mainline.words import Announced
+from shoal.dht.networks import Networks
 from shoal.errors import ProtocolError, ShoalError
+from shoal.peer.book import Book
 from shoal.peer.id import PeerId
 from shoal.peer.multiaddr import Multiaddr
 
@@ -71,6 +75,26 @@ class Libp2pFinder:
                 with suppress(ShoalError):
                     await dht.find_peer(peer.bytes)
             yield peer
+
+
+def finders_of(
+    networks: Networks, book: Book, addresses: Callable[[], list[Multiaddr]]
+) -> list[MainlineFinder | Libp2pFinder]:
+    """One for each DHT of a node that can tell of services."""
+
+    def port() -> int | None:
+        plain = (("tcp",), ("tcp", "p2p"))
+        return next((each.port for each in addresses() if each.names[1:] in plain), None)
+
+    def known(peer: PeerId) -> bool:
+        return bool(book.addresses(peer, asyncio.get_running_loop().time()))
+
+    makers: dict[str, Callable[[Any], MainlineFinder | Libp2pFinder]] = {
+        "mainline": lambda opens: MainlineFinder(opens, port),
+        "libp2p": lambda opens: Libp2pFinder(opens, known),
+    }
+    names = [name for name in networks.networks if name in makers]
+    return [makers[name](partial(networks.open, name)) for name in names]
 
 
 def key_of(name: str) -> bytes:
