@@ -1,4 +1,4 @@
-"""shoal dht: find and store by key, on BitTorrent's DHT.
+"""shoal dht: find and store by key, on BitTorrent's DHT (or libp2p's: `cli/kad.py`).
 
     shoal dht peers INFOHASH                 who has a torrent
     shoal dht announce INFOHASH --port N     say that we have it
@@ -22,6 +22,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from shoal.cli import kad
 from shoal.cli.output import Output
 from shoal.cli.settings import load
 from shoal.config import Config
@@ -40,22 +41,23 @@ Trace = Callable[[Step], None] | None
 
 
 def configure(parser: ArgumentParser) -> None:
-    parser.add_argument("--network", choices=["mainline"], default="mainline")
-    parser.add_argument("--bootstrap", action="append", metavar="HOST:PORT", help="ask this first")
+    parser.add_argument("--network", choices=["mainline", "libp2p"], default="mainline")
+    first = "ask this first (libp2p: a multiaddr); repeatable"
+    parser.add_argument("--bootstrap", action="append", metavar="HOST:PORT", help=first)
     parser.add_argument("--host", help="local address (all of them; profile local: loopback)")
-    parser.add_argument("--bind", type=int, metavar="PORT", help="local UDP port (any free one)")
+    parser.add_argument("--bind", type=int, metavar="PORT", help="local port (any free one)")
     parser.add_argument("--timeout", type=float, default=60.0, metavar="SECONDS")
     parser.add_argument("--trace", action="store_true", help="show each question")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    verbs.add_parser("find", help="the nodes closest to an id").add_argument("key", type=key)
+    verbs.add_parser("find", help="the nodes closest to an id").add_argument("key", metavar="ID")
     peers = verbs.add_parser("peers", help="who has a torrent")
-    peers.add_argument("key", type=key, metavar="INFOHASH")
+    peers.add_argument("key", metavar="INFOHASH", help="libp2p: CID or multihash")
     peers.add_argument("--max", type=int, metavar="N", help="stop after so many")
     announce = verbs.add_parser("announce", help="say that we have a torrent")
-    announce.add_argument("key", type=key, metavar="INFOHASH")
-    announce.add_argument("--port", type=int, required=True, help="where our BitTorrent listens")
+    announce.add_argument("key", metavar="INFOHASH", help="libp2p: CID or multihash")
+    announce.add_argument("--port", type=int, help="where BitTorrent (libp2p: the node) listens")
     get = verbs.add_parser("get", help="what is stored under a key")
-    get.add_argument("key", type=key)
+    get.add_argument("key", help="libp2p: /ipns/ID or /pk/ID")
     get.add_argument("--salt", default="")
     put = verbs.add_parser("put", help="store up to 1,000 bytes; - reads them from stdin")
     put.add_argument("value", metavar="TEXT")
@@ -64,15 +66,21 @@ def configure(parser: ArgumentParser) -> None:
     crawl = verbs.add_parser("crawl", help="walk everywhere and count")
     crawl.add_argument("--nodes", type=int, default=CRAWL_NODES, help="stop after so many")
     serve = verbs.add_parser("serve", help="run a node that answers others")
-    serve.add_argument("--port", type=int, default=0, help="UDP port; 0: any free one")
+    serve.add_argument("--port", type=int, default=0, help="0: any free one")
 
 
 async def run(args: Namespace, output: Output) -> int:
+    trace = tracer(output) if args.trace else None
+    if args.network == "libp2p":
+        args.read_value = lambda: read_value(args)
+        return await kad.run(args, output, trace)
+    if "key" in args:
+        args.key = key(args.key)
     if args.verb == "serve":
         return await serve(args, output)
     async with opened(args, server=False) as dht:
         async with asyncio.timeout(args.timeout):
-            await VERBS[args.verb](args, output, dht, tracer(output) if args.trace else None)
+            await VERBS[args.verb](args, output, dht, trace)
     return 0
 
 
@@ -125,7 +133,7 @@ async def peers(args: Namespace, output: Output, dht: Dht, trace: Trace) -> None
 
 
 async def announce(args: Namespace, output: Output, dht: Dht, trace: Trace) -> None:
-    if not 0 < args.port < 65536:
+    if not 0 < (args.port or 0) < 65536:
         raise UsageError("--port is 1 to 65535")
     taken = await dht.provide(args.key, Announced(args.port), keep=False, watcher=trace)
     output.show({"nodes": taken}, f"{taken} nodes took it")
@@ -142,7 +150,7 @@ async def get(args: Namespace, output: Output, dht: Dht, trace: Trace) -> None:
 
 
 async def put(args: Namespace, output: Output, dht: Dht, trace: Trace) -> None:
-    value = sys.stdin.buffer.read() if args.value == "-" else args.value.encode()
+    value = read_value(args)
     item = await signed(dht, args, value) if args.secret else make_immutable(value)
     taken = await dht.put(Mutation(item), keep=False, watcher=trace)
     if not taken:
@@ -209,7 +217,14 @@ def bootstrap_of(config: Config) -> list[str]:
     return [name for name in config.bootstrap if not name.startswith("/")]
 
 
+def read_value(args: Namespace) -> bytes:
+    return sys.stdin.buffer.read() if args.value == "-" else str(args.value).encode()
+
+
 def address_text(address: Any) -> str:
+    """Host and port, or a peer's id."""
+    if not isinstance(address, tuple):
+        return str(address)
     host, port = address
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 

@@ -30,6 +30,7 @@ TYPES = {
     Verb.ADD_PROVIDER: ADD_PROVIDER,
     Verb.GET_PROVIDERS: GET_PROVIDERS,
     Verb.FIND_NODE: FIND_NODE,
+    Verb.SAMPLE: FIND_NODE,  # nobody tells which keys it holds, only whom it knows
     Verb.PING: FIND_NODE,  # not every implementation answers PING any more
 }
 

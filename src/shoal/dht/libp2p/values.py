@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from shoal.dht.libp2p import ipns
 from shoal.dht.libp2p.core import Value
-from shoal.dht.service import Dht
+from shoal.dht.service import Dht, Watcher
 from shoal.errors import UsageError
 from shoal.peer.key import PrivateKey
 
@@ -22,7 +22,9 @@ async def put_value(
     key: PrivateKey,
     salt: bytes,
     signed: bool,
+    keep: bool = True,
     today: Callable[[], float],
+    watcher: Watcher | None = None,
 ) -> bytes:
     """Sign a value and store it; the key under which it lies."""
     if salt or not signed:
@@ -35,13 +37,15 @@ async def put_value(
     record = sign()
     if len(record.value) > ipns.RECORD_MAX:
         raise UsageError(f"a signed value takes at most {ipns.RECORD_MAX} bytes with its signature")
-    await dht.put(record, renew=sign)
+    await dht.put(record, keep=keep, renew=sign, watcher=watcher)
     return record.key
 
 
-async def get_value(dht: Dht, key: bytes, salt: bytes = b"") -> bytes:
+async def get_value(
+    dht: Dht, key: bytes, salt: bytes = b"", *, watcher: Watcher | None = None
+) -> bytes:
     """The value under a key: what a name stands for, or the record itself."""
     if salt:
         raise UsageError("libp2p's DHT knows no salt")
-    found: Value = await dht.get(key)
+    found: Value = await dht.get(key, watcher=watcher)
     return ipns.read(key, found.value).value if key.startswith(ipns.IPNS) else found.value
