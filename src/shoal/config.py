@@ -180,7 +180,7 @@ class Given:
         path = Path(named) if named else usual
         try:
             tree = tomllib.loads(path.read_text())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             if named:
                 raise ConfigError(f"there is no settings file {path}") from None
             return

@@ -60,7 +60,10 @@ class Home:
         """Make the folder, take the lock, clear what a crash left half done."""
         if self._lock is not None:
             return
-        if await self._disk.stat(self.path) is None:
+        found = await self._disk.stat(self.path)
+        if found is not None and not found.is_folder:
+            raise StorageError(f"{self.path} is a file, and a home is a folder")
+        if found is None:
             await self._disk.make_folder(self.path)
         await self._refuse_newer()
         self._lock = await self._take_lock()

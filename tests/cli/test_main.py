@@ -198,3 +198,33 @@ def test_closed_streams_are_silence(closed: str, argument: str, code: int) -> No
     )
     assert (done.returncode, "Traceback" in done.stderr) == (code, False)
     assert "1" in closed or done.stdout == ("one []\n" if argument == "one" else "")
+
+
+@pytest.mark.parametrize("buffered", ["", "1"])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--json", "--version"], ["probe", "x"], ["--json", "probe", "x"]]
+)
+def test_a_full_disk_behind_stdout_is_told(arguments: list[str], buffered: str) -> None:
+    environment = {**os.environ, "PYTHONPATH": PATH, "PYTHONUNBUFFERED": buffered}
+    command = [sys.executable, "-m", "tests.cli.probe", *arguments]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, env=environment
+        )
+    assert done.returncode == 1
+    assert done.stderr.startswith("shoal: No space left on device.\n")
+    assert "Traceback" not in done.stderr
+
+
+def test_the_version_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["--json", "--version"], ["--version", "--json"]):
+        assert main(arguments) == 0
+        assert json.loads(capsys.readouterr().out) == {"version": __version__}
+
+
+def test_a_home_that_is_a_file_is_not_blamed_on_the_settings(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "home").write_text("")
+    assert main(["up", "--home", str(tmp_path / "home")]) == 1
+    assert "is a file, and a home is a folder" in capsys.readouterr().err

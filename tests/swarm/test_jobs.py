@@ -49,8 +49,6 @@ def test_a_share_goes_on_after_a_restart_without_hashing(tmp_path: Path, file: P
     async def run() -> None:
         async with node(tmp_path / "home") as first:
             shared = await first.share(str(file))
-            await shared.done.wait()
-            await asyncio.sleep(0.1)
         async with node(tmp_path / "home") as second:
             (job,) = second.swarm.jobs.all.values()
             assert job.transfer
@@ -65,7 +63,6 @@ def test_a_share_whose_file_changed_waits_and_leaves_the_file(tmp_path: Path, fi
     async def run() -> None:
         async with node(tmp_path / "home") as first:
             await first.share(str(file))
-            await asyncio.sleep(0.1)
         await asyncio.to_thread(file.write_bytes, b"new")
         async with node(tmp_path / "home") as second:
             (job,) = second.swarm.jobs.all.values()

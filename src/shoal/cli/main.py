@@ -10,9 +10,17 @@ of help.  The module is imported when its command runs and not before, so that
 Options that every command takes may stand before or after its name.
 """
 
+import json
 import os
 import sys
-from argparse import PARSER, SUPPRESS, ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from argparse import (
+    PARSER,
+    SUPPRESS,
+    Action,
+    ArgumentParser,
+    Namespace,
+    RawDescriptionHelpFormatter,
+)
 from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib import import_module
@@ -77,10 +85,27 @@ class Parser(ArgumentParser):
         super().__init__(**settings, allow_abbrev=False)
         add_common_options(self)
 
+    def print_help(self, file: Any = None) -> None:
+        """Ours fails on a full disk, where argparse's says nothing."""
+        (file or sys.stdout).write(self.format_help())
+
     def error(self, message: str) -> NoReturn:
         error = UsageError(message)
         error.advice = f"`{self.prog} --help` shows what can be given"
         raise error
+
+
+class Version(Action):
+    """Shows the version and ends; argparse's own knows no JSON and swallows what goes wrong."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **settings: Any) -> None:
+        super().__init__(option_strings, dest=SUPPRESS, nargs=0, help=settings.get("help"))
+
+    def __call__(self, parser: ArgumentParser, namespace: Namespace, *_: Any) -> None:
+        as_json = "--json" in namespace.given
+        shown = json.dumps({"version": __version__}) if as_json else f"shoal {__version__}"
+        sys.stdout.write(f"{shown}\n")
+        parser.exit()
 
 
 def add_common_options(parser: ArgumentParser) -> None:
@@ -118,13 +143,14 @@ def open_missing_streams() -> None:
 
 
 def dispatch(given: list[str], output: Output) -> int:
-    args = Namespace(**DEFAULTS)
+    args = Namespace(**DEFAULTS, given=given)
     root = root_parser()
     if not given:
         root.print_help()
         return OK
     root.parse_args(given, args)
     name, *rest = args.command
+    del args.given
     command = load(name)
     parser = Parser(prog=f"shoal {name}", description=sentence(COMMANDS[name][1]))
     command.configure(parser)
@@ -144,7 +170,7 @@ def root_parser() -> Parser:
         epilog="\n".join(["commands:", *rows, "", ENDINGS]),
         formatter_class=RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"shoal {__version__}")
+    parser.add_argument("--version", action=Version, help="show the version")
     parser.add_argument("command", metavar="COMMAND", nargs=PARSER, help=SUPPRESS)
     return parser
 

@@ -34,6 +34,7 @@ class Output:
         self._stdout = stdout
         self._stderr = stderr
         self._deaf = False  # the reader of our pipe has left
+        self._lost: OSError | None = None  # why stdout takes nothing
         for stream in (stdout, stderr):
             if isinstance(stream, TextIOWrapper):  # a file's name may be no text at all
                 stream.reconfigure(errors="backslashreplace")
@@ -84,15 +85,18 @@ class Output:
         """Say what went wrong; the exit code."""
         if self._deaf:
             return self.finish(FAILED)
-        failure = explain(error)
+        failure = explain(self._lost or error)
         with suppress(BrokenPipeError):
-            self._report(error, failure)
+            try:
+                self._report(error, failure)
+            except OSError:  # stdout takes nothing, not even this
+                self._report(error, failure)
         return self.finish(failure.code)
 
     def _report(self, error: BaseException, failure: Failure) -> None:
         if self.debug:
             self._stderr.write("".join(traceback.format_exception(error)))
-        if self.json:
+        if self.json and self._lost is None:
             words = {"error": failure.happened, "kind": failure.kind, "code": failure.code}
             self.show({**words, "tried": failure.tried, "advice": failure.advice})
         elif failure.code == INTERRUPTED:
@@ -106,7 +110,11 @@ class Output:
             self._stdout.flush()
         except BrokenPipeError:
             self._deaf = True
-        if self._deaf:
+        except OSError as error:  # a full disk behind a redirection
+            if self._lost is None:
+                self._lost = error
+                code = self.fail(error)
+        if self._deaf or self._lost:
             os.dup2(os.open(os.devnull, os.O_WRONLY), self._stdout.fileno())
             return code or FAILED
         return code
@@ -126,6 +134,9 @@ class Output:
             self._stdout.flush()
         except BrokenPipeError:
             self._deaf = True
+            raise
+        except OSError as error:
+            self._lost = error
             raise
 
     def _plain_table(self, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:

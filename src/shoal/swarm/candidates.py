@@ -56,6 +56,11 @@ class Candidates:
         return chosen
 
     @property
+    def good(self) -> list[Address]:
+        """Those that answered when last dialled, or are being dialled now."""
+        return [a for a, known in self._known.items() if known.busy and not known.failures]
+
+    @property
     def deadline(self) -> float | None:
         """When the next address may be tried."""
         return min((known.due for known in self._known.values() if not known.busy), default=None)

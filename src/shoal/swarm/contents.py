@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from shoal.errors import ClosedError, NotFoundError, UsageError
 from shoal.swarm.candidates import Address
-from shoal.swarm.entry import FOLDER, Entry
+from shoal.swarm.entry import FOLDER, PEERS_MAX, Entry
 from shoal.swarm.jobs import Job, Jobs
 from shoal.swarm.magnet import Magnet
 from shoal.swarm.make import Recipe
@@ -96,6 +96,7 @@ class Contents:
         torrent, paths = await swarm.make(path, recipe or Recipe(), progress)
         entry = entry_of(torrent, os.path.dirname(path), Wish(up=up))
         entry.paths = paths
+        entry.seen = await self.jobs.look(entry)
         known = self.jobs.all.get(entry.id)
         if known is not None and known.transfer is not None:
             if known.transfer.done.is_set():
@@ -115,8 +116,9 @@ class Contents:
         what = link if isinstance(link, Magnet | Torrent) else await self.recognise(link)
         if what is None:
             raise UsageError(f"{str(link)[:80]} is not understood: a link is {LINKS}")
-        swarm = await self.open()
+        swarm, peers = await self.open(), list(peers)
         entry = entry_of(what, into, wish or Wish())
+        entry.peers = peers[:PEERS_MAX]
         known = self.jobs.all.get(entry.id)
         if known is not None and known.transfer is not None:
             refuse_other(known.entry, entry)
@@ -167,13 +169,15 @@ class Contents:
 
     async def _run_entry(self, entry: Entry, proven: bool) -> Transfer:
         swarm = await self.open()
-        torrent = Torrent.decode(entry.metainfo) if entry.metainfo else None
+        torrent = entry.torrent
         if entry.paths and torrent is not None:
             return swarm.seed(torrent, "", entry.paths, up=entry.up)
         link = Magnet.parse(entry.link) if entry.link else torrent
         if link is None:
             raise UsageError("nothing is known of this transfer")
-        return await swarm.download(link, entry.folder, entry.wish, torrent=torrent, proven=proven)
+        return await swarm.download(
+            link, entry.folder, entry.wish, peers=entry.peers, torrent=torrent, proven=proven
+        )
 
     async def recognise(self, text: str) -> Magnet | Torrent | None:
         """What this text names, if it is one of ours."""

@@ -13,6 +13,7 @@ from shoal.swarm.resume import Seen
 from shoal.swarm.torrent import Torrent
 
 VERSION = 1
+PEERS_MAX = 50  # remembered: there are other ways to find more
 FOLDER = "transfers"  # in the home: one file each
 
 
@@ -26,6 +27,7 @@ class Entry(Struct, kw_only=True, omit_defaults=True):
     folder: str = ""  # in which it lies
     paths: list[str] = []  # of a content of ours: where each file lies
     seen: list[Seen] = []  # size and time of change of each file of a complete one
+    peers: list[tuple[str, int]] = []  # who may have it
     total: int = 0
     done: int = 0
     paused: bool = False
@@ -55,9 +57,15 @@ class Entry(Struct, kw_only=True, omit_defaults=True):
         )  # fmt: skip
 
     @property
+    def torrent(self) -> Torrent | None:
+        """What is known of the content; v2's piece layers may have to be asked for again."""
+        return Torrent.decode(self.metainfo, whole=False) if self.metainfo else None
+
+    @property
     def magnet(self) -> str:
         """The link by which others find it."""
-        return self.link or (str(Torrent.decode(self.metainfo).magnet()) if self.metainfo else "")
+        torrent = self.torrent
+        return str(torrent.magnet()) if torrent is not None else self.link
 
     def note(self, report: Progress) -> None:
         """How far it is."""

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from shoal.errors import NotFoundError, ProtocolError, ShoalError, StorageError, UsageError
 from shoal.net.tasks import Tasks
-from shoal.swarm.entry import FOLDER, VERSION, Entry
+from shoal.swarm.entry import FOLDER, PEERS_MAX, VERSION, Entry
 from shoal.swarm.progress import Progress
-from shoal.swarm.torrent import Torrent
+from shoal.swarm.resume import Seen
 from shoal.swarm.transfer import Transfer
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class Jobs:
     async def start(self, job: Job) -> None:
         """Put it to work; what prevents that is its problem."""
         entry = job.entry
-        proven = bool(entry.seen) and await self._unchanged(entry)
+        proven = bool(entry.seen) and entry.seen == await self.look(entry)
         if entry.paths and not proven:
             job.problem = "its files changed since they were shared: share them again"
             return
@@ -173,8 +173,11 @@ class Jobs:
     async def _note(self, job: Job, transfer: Transfer) -> None:
         await transfer.known.wait()
         job.entry.metainfo = job.entry.metainfo or metainfo_of(transfer)
+        known = dict.fromkeys([*job.entry.peers, *transfer.candidates.good])
+        job.entry.peers = list(known)[:PEERS_MAX]
         await self._save(job)
         await transfer.done.wait()
+        job.entry.metainfo = metainfo_of(transfer)  # with the piece layers that came since
         exchange, storage = transfer.exchange, transfer.storage
         if exchange is not None and storage is not None and exchange.have.complete:
             job.entry.seen = await storage.look()
@@ -195,19 +198,17 @@ class Jobs:
             except StorageError as error:  # it runs on, and is saved at its next change
                 log.warning("a transfer cannot be remembered: %s", error)
 
-    async def _unchanged(self, entry: Entry) -> bool:
-        """Whether the files look as they did when they were proven."""
-        torrent = Torrent.decode(entry.metainfo)
-        files = torrent.layout.files
+    async def look(self, entry: Entry) -> list[Seen]:
+        """How the files of a content look now."""
+        torrent = entry.torrent
+        files = torrent.layout.files if torrent is not None else []
         paths = entry.paths or [os.path.join(entry.folder, *file.path) for file in files]
-        if not len(paths) == len(files) == len(entry.seen):
-            return False
-        for path, file, seen in zip(paths, files, entry.seen, strict=True):
+        seen: list[Seen] = []
+        for path, file in zip(paths, files, strict=True):
             stat = None if file.pad else await self._disk.stat(path)
-            if not file.pad and (stat is None or (stat.size, stat.mtime_ns) != tuple(seen)):
-                return False
-        return True
+            seen.append((stat.size, stat.mtime_ns) if stat and not stat.is_folder else (-1, 0))
+        return seen
 
 
 def metainfo_of(transfer: Transfer) -> bytes:
-    return transfer.metainfo if transfer.session.ready else b""
+    return transfer.metainfo if transfer.torrent is not None else b""

@@ -51,7 +51,7 @@ class Torrent:
     created: int | None = None  # seconds since 1970
 
     @classmethod
-    def decode(cls, data: bytes | memoryview) -> "Torrent":
+    def decode(cls, data: bytes | memoryview, *, whole: bool = True) -> "Torrent":
         """Read a .torrent file; ProtocolError says what is wrong with it."""
         if len(data) > METAINFO_MAX:
             raise ProtocolError("the torrent file is too large")
@@ -61,7 +61,7 @@ class Torrent:
         torrent = cls.from_info(bencode.raw(data, b"info", lenient=True))
         torrent = torrent.with_layers(_layers(outer.get(b"piece layers", {})))
         missing = torrent.missing_layers()
-        if missing:
+        if missing and whole:
             raise ProtocolError(f"the piece layer of {missing[0].name} is missing")
         return replace(torrent, **_outer_fields(outer))
 

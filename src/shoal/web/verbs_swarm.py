@@ -115,9 +115,15 @@ async def get(node: Node, given: Get) -> AsyncGenerator[Moving | Complete, None]
     what = Torrent.decode(given.metainfo) if given.metainfo else parse_link(given.link)
     loop = asyncio.get_running_loop()
     began = loop.time()
+    known = set(node.swarm.jobs.all)
     transfer = await node.swarm.begin(what, given.output, wish, peers=addresses(given.peers))
-    async for report in patiently(transfer, given.timeout):
-        yield Moving(id=transfer.id, **record_of(report))
+    try:
+        async for report in patiently(transfer, given.timeout):
+            yield Moving(id=transfer.id, **record_of(report))
+    except ShoalError:  # given up: what this call began ends with it
+        if transfer.id not in known:
+            await node.swarm.remove(find_job(node, transfer.id))
+        raise
     if not transfer.done.is_set():
         raise transfer.failure or ClosedError("it was paused or removed meanwhile")
     seconds = round(loop.time() - began, 3)
