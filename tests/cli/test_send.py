@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -115,3 +116,85 @@ def test_mistakes_have_their_exit_codes(tmp_path, capsys):
         assert main([*arguments, "--json"]) == 2
         assert json.loads(capsys.readouterr().out)["kind"] == "UsageError"
     assert main(["send", str(tmp_path / "missing"), "--json"]) == 1
+
+
+def test_it_is_found_by_the_dht_alone(tmp_path, album):
+    command = [sys.executable, "-m", "shoal", "dht", "--json", "serve"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, env=environment(tmp_path / "dht")
+    ) as serving:
+        try:
+            node = json.loads(serving.stdout.readline())
+            where = ["--no-lan", "--bootstrap", f"127.0.0.1:{node['port']}"]
+            with sending(tmp_path, str(album), *where) as (sender, ready):
+                code, events = get(tmp_path, ready["code"], "-o", str(tmp_path / "out"), *where)
+                assert code == 0, events
+                assert sender.wait(WAIT) == 0
+        finally:
+            serving.terminate()
+    assert tree(tmp_path / "out" / "my album") == tree(album)
+
+
+def test_two_senders_have_one_number_and_two_receivers_come_for_one(tmp_path, album):
+    (tmp_path / "other").write_bytes(b"other")
+    with (
+        sending(tmp_path, str(tmp_path / "other"), "--code", "7042-other-words"),
+        sending(tmp_path, str(album), "--code", "7042-guitar-library", "--keep") as (sender, ready),
+    ):
+        for number in range(2):
+            code, events = get(tmp_path, ready["code"], "-o", str(tmp_path / str(number)))
+            assert code == 0, events
+            assert tree(tmp_path / str(number) / "my album") == tree(album)
+        assert sender.poll() is None
+
+
+def test_a_killed_receiver_goes_on_where_it_was(tmp_path):
+    source = tmp_path / "big"
+    with source.open("wb") as file:
+        file.write(os.urandom(20_000_000))
+        file.truncate(300_000_000)
+    with sending(tmp_path, str(source)) as (sender, ready):
+        peer = ["--peer", next(each for each in ready["addresses"] if "127.0.0.1" in each)]
+        arguments = ["get", "--json", ready["code"], "-o", str(tmp_path / "out"), *peer]
+        with subprocess.Popen(
+            [sys.executable, "-m", "shoal", *arguments],
+            stdout=subprocess.PIPE, env=environment(tmp_path / "receiver"),
+        ) as receiver:  # fmt: skip
+            while json.loads(receiver.stdout.readline()).get("done", 0) < 20_000_000:
+                pass
+            receiver.send_signal(signal.SIGKILL)
+        assert [path.name for path in (tmp_path / "out").iterdir()] == ["big.shoal-part"]
+        code, events = get(tmp_path, *arguments[2:])
+        assert code == 0, events
+        assert sender.wait(WAIT) == 0
+    assert events[-1]["kept"] > 0
+    assert (tmp_path / "out" / "big").read_bytes() == source.read_bytes()
+
+
+def test_a_file_that_changed_is_told_on_both_sides(tmp_path, album):
+    with sending(tmp_path, str(album)) as (sender, ready):
+        (album / "a").write_bytes(b"changed")
+        code, events = get(tmp_path, ready["code"], "-o", str(tmp_path / "out"))
+        assert (code, events[-1]["kind"]) == (1, "StorageError")
+        assert "my album/a: changed" in events[-1]["tried"][0]
+        assert sender.wait(WAIT) == 1
+    assert set(tree(album)) - set(tree(tmp_path / "out" / "my album")) == {"a"}
+
+
+def test_a_terminal_sees_the_command_and_a_picture_of_the_code(tmp_path, album):
+    pty = pytest.importorskip("pty")
+    master, slave = pty.openpty()
+    command = [sys.executable, "-m", "shoal", "send", str(album)]
+    with subprocess.Popen(
+        command, stdout=slave, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
+        env=environment(tmp_path / "sender", TERM="xterm"),
+    ) as sender:  # fmt: skip
+        os.close(slave)
+        seen = b""
+        try:
+            while "█" not in seen.decode(errors="ignore"):
+                seen += os.read(master, 4096)
+        finally:
+            sender.terminate()
+            os.close(master)
+    assert b"shoal get " in seen

@@ -27,7 +27,7 @@ KNOWN_MAX = 256  # addresses in one search: a number is shared by few
 WRONG_MAX = 10  # with other words, and the search ends: somebody is guessing
 PROVING = 20.0  # seconds to connect, and again to prove
 AGAIN = 3.0  # seconds before an address that did not answer is tried again
-GRACE = 5.0  # seconds left for others when one sender had other words
+GRACE = 3.0  # seconds left for others when one sender had other words
 
 Seek = Callable[[], AsyncGenerator[Multiaddr, None]]
 

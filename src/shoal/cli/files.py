@@ -12,6 +12,7 @@ import os
 from argparse import ArgumentParser, Namespace
 from base64 import b64decode
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from typing import Any, TypeVar
@@ -19,12 +20,13 @@ from typing import Any, TypeVar
 from msgspec import json, to_builtins
 
 from shoal.apps.code import is_code
+from shoal.apps.links import recognise
 from shoal.cli.ask import ask_link
 from shoal.cli.daemon import found, stop_on_term
 from shoal.cli.loop import drive
 from shoal.cli.output import Bar, Output
 from shoal.cli.settings import load
-from shoal.cli.torrent import add_recipe, read_torrent
+from shoal.cli.torrent import add_recipe, download_torrent, read_torrent
 from shoal.config import Config
 from shoal.disk import Disk
 from shoal.errors import ClosedError, UsageError
@@ -92,6 +94,10 @@ def rate(text: str) -> int:
 def run(args: Namespace, output: Output) -> Any:
     if args.command == "get":
         args.link = args.link or drive(ask_link(output))
+        with suppress(UsageError):  # the name of a file, perhaps
+            kind = recognise(args.link).kind
+            output.note(f"recognised: {kind}")
+            output.show({"event": "recognised", "kind": kind})
         if is_code(args.link):
             return import_module("shoal.cli.send").receive(args, args.link, output)
     addresses(args.peer)  # a mistake is told before anything starts
@@ -217,7 +223,7 @@ def hand_get(args: Namespace, output: Output, daemon: Daemon) -> int:
 
 
 async def get_of(args: Namespace, disk: Disk) -> Get:
-    link, metainfo = await read_link(disk, args.link)
+    link, metainfo = await read_link(disk, args.link, settings_of(args))
     return Get(
         link=link, metainfo=metainfo, output=args.output, select=args.select,
         sequential=args.sequential, down=args.down, up=args.up, seed=args.seed,
@@ -225,12 +231,19 @@ async def get_of(args: Namespace, disk: Disk) -> Get:
     )  # fmt: skip
 
 
-async def read_link(disk: Disk, text: str) -> tuple[str, bytes]:
-    """A link, or what is in the torrent file of that name (`-` is stdin)."""
-    file = text == "-" or text.endswith(".torrent")
-    if not text.lower().startswith("magnet:") and (file or await disk.stat(text)):
+async def read_link(disk: Disk, text: str, config: Config | None = None) -> tuple[str, bytes]:
+    """A link, or what is in the torrent file of that name or address (`-` is stdin)."""
+    try:
+        kind = recognise(text).kind
+    except UsageError:
+        if await disk.stat(text) is None:
+            raise
+        kind = "file"
+    if kind == "file":
         return "", (await read_torrent(disk, text)).encode()
-    return text, b""
+    if kind == "url":
+        return "", (await download_torrent(text, config or Config())).encode()
+    return text.strip(), b""
 
 
 def took_progress(event: Event, bar: Bar, output: Output) -> None:

@@ -1,19 +1,25 @@
 """shoal torrent show|make|check: look at a torrent, make one, check files against one."""
 
+import asyncio
 import os
 import sys
 import time
 from argparse import ArgumentParser, Namespace
 from typing import Any
+from urllib.parse import urlsplit
 
 from shoal.cli.output import Bar, Output
+from shoal.config import Config
 from shoal.disk import Disk
-from shoal.errors import NotFoundError
+from shoal.errors import NotFoundError, UsageError
+from shoal.net.web import Web
 from shoal.quantity import format_size, parse_size
 from shoal.swarm.make import Recipe, make_torrent
 from shoal.swarm.storage import Storage
 from shoal.swarm.torrent import METAINFO_MAX, Torrent
 from shoal.web.verbs_swarm import hashes_of
+
+PATIENCE = 60.0  # seconds for a torrent over HTTP
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -63,6 +69,23 @@ async def read_torrent(disk: Disk, path: str) -> Torrent:
         error.advice = "check the path"
         raise error
     return Torrent.decode(await disk.read(path, 0, METAINFO_MAX + 1))
+
+
+async def download_torrent(url: str, config: Config) -> Torrent:
+    """The torrent at an http or https address."""
+    host = urlsplit(url).hostname or ""
+    if not config.allows(host):
+        raise UsageError(f"profile local fetches from loopback only, not from {host}")
+    web = Web()
+    try:
+        async with asyncio.timeout(PATIENCE):
+            follow = not config.loopback_only
+            status, body = await web.get(url, limit=METAINFO_MAX, follow=follow)
+    finally:
+        await web.aclose()
+    if status != 200:
+        raise NotFoundError(f"{url} answered with status {status}")
+    return Torrent.decode(body)
 
 
 async def show(args: Namespace, output: Output, disk: Disk) -> int:

@@ -59,9 +59,11 @@ class Web:
         if session is not None:
             await session.close()
 
-    async def get(self, url: str, *, limit: int = BODY_MAX) -> tuple[int, bytes]:
-        """Status and body."""
-        return await self.request("GET", url, limit=limit)
+    async def get(
+        self, url: str, *, limit: int = BODY_MAX, follow: bool = True
+    ) -> tuple[int, bytes]:
+        """Status and body, of where the answer sends us on to if we `follow`."""
+        return await self.request("GET", url, limit=limit, follow=follow)
 
     async def post(
         self,
@@ -81,6 +83,7 @@ class Web:
         body: Any = None,
         headers: Mapping[str, str] | None = None,
         limit: int = BODY_MAX,
+        follow: bool = True,
     ) -> tuple[int, bytes]:
         """Status and body; LimitError when the body is longer than `limit` bytes."""
         from yarl import URL
@@ -92,7 +95,7 @@ class Web:
                 URL(url, encoded=True),  # what is escaped already is not escaped again
                 data=body,
                 headers=headers,
-                allow_redirects=method == "GET",
+                allow_redirects=follow and method == "GET",
                 max_redirects=REDIRECTS_MAX,
             ) as response:
                 parts = []
