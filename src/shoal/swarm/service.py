@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT = 15.0  # seconds for a TCP connection
 HANDSHAKE_TIMEOUT = 10.0  # seconds for BitTorrent's handshake, as libtorrent has it
 IDLE = 240.0  # seconds without a byte; others send keep-alives every two minutes
+DIAL_BACK = 0.5  # seconds until a peer that left a seed too early is dialled
 PEER_ID = b"-SH0100-"
 _WIRE = WireSettings(idle=IDLE, closing=5.0, frame_max=2 << 20)
 
@@ -333,6 +334,26 @@ class Swarm:
         await wire.wait_closed()
         self._wires.pop(wire, None)
         self._accepted.pop(wire, None)
+        await self._dial_back(cast("PeerWire", wire.core))
+
+    async def _dial_back(self, core: PeerWire) -> None:
+        """Call on a peer, once, that left our seed without having everything.
+
+        libtorrent drops who becomes a seed at a moment when it has nothing to ask for, and would
+        come back after a minute.
+        """
+        transfer = next((t for t in self.transfers if t.session is core.session), None)
+        remote, said = core.remote, core.extensions
+        if transfer is None or remote is None or said is None or not said.port:
+            return
+        address = (core.address, said.port)
+        now = asyncio.get_running_loop().time()
+        if transfer.exchange is None or not transfer.exchange.seeding or remote.has.complete:
+            return
+        if self._allows(core.address) and self.room() and transfer.candidates.add([address], now):
+            await asyncio.sleep(DIAL_BACK)
+            if transfer in self.transfers:
+                self.dial(transfer, address)
 
     def _make_room(self, newcomer: PeerSocket | None = None) -> bool:
         """Close the connection that is worth least: of those who have said nothing, the oldest."""
