@@ -194,6 +194,18 @@ def test_only_what_was_announced_needs_a_goodbye() -> None:
     assert lan.deadline == inf
 
 
+def test_who_leaves_and_comes_back_keeps_its_spacing() -> None:
+    lan = lan_of(TELLING)
+    for number in range(2 * OFFERS_MAX):
+        lan.offer(str(number), 0.0)
+        lan.tick(0.5)
+        lan.withdraw(str(number))
+    last = str(2 * OFFERS_MAX - 1)
+    lan.offer(last, 1.0)
+    assert said(lan, 61) == [60.5]
+    assert len(lan._former) == OFFERS_MAX - 1
+
+
 def test_one_address_cannot_fill_the_memory() -> None:
     lan = lan_of()
     for number in range(2 * OF_SOURCE_MAX):

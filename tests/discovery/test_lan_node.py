@@ -1,8 +1,11 @@
 """Whole nodes on one local network know of each other, and of each other's contents."""
 
 import asyncio
+from dataclasses import dataclass, field
 from random import Random
+from types import SimpleNamespace
 
+import pytest
 from tests.discovery.neighbours import Street
 
 from shoal.config import Config
@@ -11,6 +14,7 @@ from shoal.node import Node
 from shoal.peer.id import PeerId
 from shoal.peer.key import PrivateKey
 from shoal.sim.host import Host
+from shoal.swarm.sources import LanSource
 
 CONTENT = bytes(range(256)) * 400
 
@@ -75,6 +79,52 @@ def test_a_neighbour_gets_a_content_by_its_hash_alone() -> None:
         return got
 
     assert street.run(main()) == CONTENT
+
+
+@dataclass
+class Told:
+    """Neighbours that remember what they were told."""
+
+    waiting: str = "LAN asked"
+    joined: list[tuple[bytes, int]] = field(default_factory=list)
+    parted: list[bytes] = field(default_factory=list)
+
+    def join(self, info_hash: bytes, port: int, found: object) -> None:
+        self.joined.append((info_hash, port))
+
+    def part(self, info_hash: bytes) -> None:
+        self.parted.append(info_hash)
+
+
+@pytest.mark.parametrize("private", [False, True])
+def test_neighbours_hear_of_all_hashes_of_a_content_but_of_nothing_private(private: bool) -> None:
+    street = Street(seed=14, count=1)
+    told = Told()
+
+    async def lan() -> Told:
+        return told
+
+    async def main() -> None:
+        torrent = SimpleNamespace(private=private)
+        session = SimpleNamespace(hashes=[bytes(20)], port=6881)
+        transfer = SimpleNamespace(torrent=torrent, session=session, found=print)
+        source = LanSource(transfer, lan)
+        running = asyncio.create_task(source.run())
+        await asyncio.sleep(2)
+        if private:
+            assert source.waiting == "private: only its trackers are asked"
+            assert told.joined == []
+        else:
+            session.hashes.append(bytes(range(20)))  # its metadata tells another
+            await asyncio.sleep(2)
+            assert told.joined == [(bytes(20), 6881), (bytes(range(20)), 6881)]
+            torrent.private = True
+            await asyncio.sleep(2)
+            assert told.parted == session.hashes
+        assert running.done()
+        await source.stop()
+
+    street.run(street.hosts[0].run(main()))
 
 
 def test_a_node_that_nobody_asked_says_nothing() -> None:

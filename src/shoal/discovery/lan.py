@@ -105,6 +105,7 @@ class Lan:
         self.of_source_max = of_source_max
         self._rng = rng
         self._offers: dict[Topic, _Offer] = {}
+        self._former: dict[Topic, float] = {}  # topics withdrawn -> when last announced
         self._seeks: dict[Topic, _Seek] = {}
         self._present: dict[tuple[Topic, str], _Present] = {}
         self._told: dict[str, int] = {}  # by which source, how many
@@ -116,7 +117,7 @@ class Lan:
         """Announce it soon (again, if something changed); else only answer."""
         if topic not in self._offers:
             _limit(self._offers, OFFERS_MAX, "topics are announced")
-        offer = self._offers.setdefault(topic, _Offer(inf))
+        offer = self._offers.setdefault(topic, _Offer(inf, self._former.pop(topic, -inf)))
         if aloud:
             offer.count = 0
             offer.due = max(now + self._moment(), offer.said + self.manners.spacing)
@@ -124,7 +125,12 @@ class Lan:
     def withdraw(self, topic: Topic) -> bool:
         """Whether it was announced before, so that others should hear of its end."""
         offer = self._offers.pop(topic, None)
-        return offer is not None and offer.said > -inf
+        if offer is None or offer.said == -inf:
+            return False
+        self._former[topic] = offer.said
+        while len(self._former) > OFFERS_MAX:
+            del self._former[next(iter(self._former))]
+        return True
 
     def seek(self, topic: Topic, now: float) -> None:
         if topic not in self._seeks:

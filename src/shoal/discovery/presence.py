@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from random import Random
 
 INTERFACES_MAX = 16
+NOWHERE = "0.0.0.0"  # where a speaker is that has no address yet
+LOOPBACK_NAMES = ("lo", "lo0")  # of Linux; of the BSDs and macOS
 WAITING_MAX = 256  # addresses that nobody has taken from an iterator yet
 TOLD_MAX = 1024  # addresses that an iterator remembers, so as not to give them again
 
@@ -83,6 +85,7 @@ class Presence:
         self._takers: dict[bytes, Callable[[list[Address]], None]] = {}
         self._inboxes: dict[Topic, list[Inbox]] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._alone = False
         self._closed = False
 
     async def __aenter__(self) -> Self:
@@ -90,7 +93,8 @@ class Presence:
         for interface in [LOOPBACK] if self.loopback_only else wanted:
             await self._open(interface)
         if not self._ears and not self.loopback_only:
-            await self._open(LOOPBACK)  # no network: programs of this machine can still meet
+            self._alone = True  # no network: programs of this machine can still meet
+            await self._open(LOOPBACK)
         return self
 
     async def __aexit__(
@@ -115,7 +119,9 @@ class Presence:
     @property
     def waiting(self) -> str:
         """What can be said to a user who waits for neighbours."""
-        return "LAN asked" if self._ears else "LAN silent: no multicast here"
+        if not self._ears:
+            return "LAN silent: no multicast here"
+        return "LAN silent beyond this machine" if self._alone else "LAN asked"
 
     # libp2p peers
 
@@ -207,7 +213,9 @@ class Presence:
         self._flush()
 
     def _hear(self, core: Core, data: bytes, source: str) -> None:
-        if self._closed or (self.loopback_only and not is_loopback(source)):
+        if self._closed or source == NOWHERE:
+            return
+        if self.loopback_only and not is_loopback(source):
             return
         for event in core.receive(data, source, asyncio.get_running_loop().time()):
             self._tell(event)
@@ -254,6 +262,8 @@ class Presence:
     async def _listen(self, core: Core, interface: str, group: str, port: int, hops: int) -> None:
         if ":" in group and is_ipv4(interface):
             return  # that names an interface for IPv4 alone
+        if interface in LOOPBACK_NAMES and ":" not in group:
+            interface = LOOPBACK  # by its name alone, datagrams would come from 0.0.0.0
         try:
             ear = await GroupSocket.open(group, port, interface, hops, partial(self._hear, core))
         except OSError as error:

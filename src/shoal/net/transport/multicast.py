@@ -65,7 +65,10 @@ class GroupSocket(asyncio.DatagramProtocol):
         self._transport = transport
 
     def datagram_received(self, data: bytes, addr: Any) -> None:
-        self._hear(data, addr[0])
+        host = addr[0]
+        if len(addr) == 4 and addr[3] and "%" not in host:
+            host = f"{host}%{addr[3]}"  # link-local: who answers must know by which interface
+        self._hear(data, host)
 
     def error_received(self, exc: Exception) -> None:
         """No network at the moment: what is said later may arrive."""
