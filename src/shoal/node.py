@@ -14,7 +14,7 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -29,9 +29,10 @@ from shoal.dht.mainline.words import Announced
 from shoal.dht.networks import Network, Networks
 from shoal.dht.service import Dht
 from shoal.dht.settings import MainlineSettings
-from shoal.discovery.presence import LanSettings, Presence
+from shoal.discovery.neighbours import Neighbours
+from shoal.discovery.presence import LanSettings
 from shoal.disk import Disk
-from shoal.errors import ClosedError, ConfigError, ProtocolError, UsageError
+from shoal.errors import ConfigError, UsageError
 from shoal.home import Home
 from shoal.metrics import Metrics
 from shoal.net.dialler import DialSettings
@@ -145,13 +146,20 @@ class Node:
         self.call = self.services.call
         self._web = Web()
         self.dht = Networks(choose_networks(self._networks(), self.config.dht))
+        self.neighbours = Neighbours(
+            self.rng,
+            self.book,
+            lambda: self.addresses,
+            settings=self.config.of(LanSettings),
+            loopback_only=self.config.loopback_only,
+            allows=self.config.allows,
+        )
         self.swarm = Contents(self._make_swarm, self.disk, self._local)
         self.share = self.swarm.share
         self.get = self.swarm.get
         self.fetch = self.swarm.fetch
         self._host: Host | None = None
         self._introduction: Introduction | None = None
-        self._lan: asyncio.Future[Presence] | None = None
         self._closed = False
         self.began = 0.0  # of the loop's seconds
 
@@ -201,8 +209,8 @@ class Node:
         await host.listen(*self._listen)
         self.began = host.now
         _ = host.tasks.start(self._keep_book(), "book")
-        if self._meeting:
-            _ = host.tasks.start(self._meet_neighbours(), "neighbours")
+        if self.config.of(LanSettings).enabled and self._listen:  # else there is nothing to tell
+            _ = host.tasks.start(self.neighbours.meet(), "neighbours")
         self.services.finders += finders_of(self.dht, self.book, lambda: self.addresses)
         _ = host.tasks.start(self.services.publish(), "publish services")
 
@@ -231,47 +239,6 @@ class Node:
         while True:
             await asyncio.sleep(SWEEP)
             self.book.tick(asyncio.get_running_loop().time())
-            if self._meeting:
-                self._greet(await self.lan())
-
-    # Neighbours
-
-    @property
-    def _meeting(self) -> bool:
-        """Whether libp2p peers of the local network shall know of us: who listens nowhere hides."""
-        return self.config.of(LanSettings).enabled and bool(self._listen)
-
-    async def lan(self) -> Presence:
-        """Our presence on the local network; nobody there hears of us before the first call."""
-        if self._closed:
-            raise ClosedError("the node has ended")
-        if self._lan is None:
-            presence = Presence(
-                self.rng,
-                settings=self.config.of(LanSettings),
-                loopback_only=self.config.loopback_only,
-            )
-            self._lan = asyncio.ensure_future(presence.__aenter__())
-        return await asyncio.shield(self._lan)
-
-    async def _meet_neighbours(self) -> None:
-        lan = await self.lan()
-        self._greet(lan)
-        async for address in lan.peers():
-            self._meet(address)
-
-    def _greet(self, lan: Presence) -> None:
-        """Be found where we are now; the book keeps neighbours for as long as they are there."""
-        lan.announce(str(address) for address in self.addresses)
-        for address in lan.neighbours:
-            self._meet(address)
-
-    def _meet(self, text: str) -> None:
-        with suppress(ProtocolError):
-            address = Multiaddr.parse(text)
-            peer, now = address.peer, asyncio.get_running_loop().time()
-            if peer is not None and peer != self.id and self.config.allows(address.host or ""):
-                self.book.add(peer, [address], now)
 
     # Find by key, and contents
 
@@ -325,8 +292,7 @@ class Node:
             if self.home is not None:
                 await dht.keep_in(self.home)
             names = [name for name in self.config.bootstrap if name.startswith("/")]
-            near = (await self._lan).neighbours if self._lan is not None else []
-            await dht.join([*names, *near[:NEIGHBOURS_ASKED]])
+            await dht.join([*names, *self.neighbours.present[:NEIGHBOURS_ASKED]])
             yield dht.dht
 
     async def _put_libp2p(self, dht: Dht, value: bytes, salt: bytes, signed: bool) -> bytes:
@@ -362,7 +328,7 @@ class Node:
 
         def neighbours(transfer: Transfer) -> Source | None:
             uses = self.config.of(LanSettings).enabled
-            return LanSource(transfer, self.lan) if uses else None
+            return LanSource(transfer, self.neighbours.open) if uses else None
 
         return Swarm(
             self.disk,
@@ -428,8 +394,7 @@ class Node:
         self._closed = True
         await self.swarm.aclose()
         await self.dht.aclose()
-        if self._lan is not None:
-            await (await self._lan).aclose()
+        await self.neighbours.aclose()
         await self._web.aclose()
         if self._host is not None:
             await self._host.aclose()

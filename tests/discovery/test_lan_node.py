@@ -48,7 +48,7 @@ def test_neighbours_are_in_each_others_book_for_as_long_as_they_are_there() -> N
             assert len(await node.ping(visitor)) == 1
             await visiting
             await asyncio.sleep(1)
-            assert (await node.lan()).neighbours == []
+            assert node.neighbours.present == []
 
     street.run(one.run(stay()))
 
