@@ -38,6 +38,8 @@ def decode(data: bytes | bytearray | memoryview, offset: int = 0) -> tuple[int, 
 
 def try_decode(data: bytes | bytearray | memoryview, offset: int = 0) -> tuple[int, int] | None:
     """As `decode`, but None while the number is incomplete."""
+    if offset < len(data) and data[offset] < 0x80:  # most are of one byte
+        return data[offset], offset + 1
     value = 0
     for index in range(min(BYTES_MAX, len(data) - offset)):
         byte = data[offset + index]

@@ -176,7 +176,7 @@ class Wire(asyncio.BufferedProtocol):
             self._load()
         elif len(self._view) - self._end < self._buffers.size // 4:
             self._compact()
-        return self._view[self._end :]
+        return self._view[self._end :] if self._end else self._view
 
     def buffer_updated(self, nbytes: int) -> None:
         self.received += nbytes
@@ -311,8 +311,9 @@ class Wire(asyncio.BufferedProtocol):
     def _load(self) -> None:
         self._view = self._buffers.take()
         self._start, self._end = 0, len(self._kept)
-        self._view[: self._end] = self._kept
-        self._kept = b""
+        if self._kept:
+            self._view[: self._end] = self._kept
+            self._kept = b""
 
     def _enlarge(self, size: int) -> None:
         larger = memoryview(bytearray(size))

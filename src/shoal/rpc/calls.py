@@ -108,6 +108,8 @@ class Destinations:
         self, rng: "Random", now: float, tried: Iterable[Hashable] = ()
     ) -> Destination | None:
         """One that has not been tried; None when there is none left."""
+        if len(self.known) == 1 and not tried:
+            return next(iter(self.known.values()))
         avoid = set(tried)
         left = [each for each in self.known.values() if each.address not in avoid]
         good = [each for each in left if each.refused_until <= now] or left
