@@ -1,12 +1,12 @@
-"""Calls of named services beside Node.js' Grenache, and Grapes beside its Grape.
+"""Calls of named services beside Node.js' Grenache and NATS, and Grapes beside its Grape.
 
 Claims: over WebSocket at least as many calls a second as the Node.js pair, over
 HTTP too, with a lower p99; between nodes, encrypted, more than over WebSocket; a
 Grape answers twice the lookups and takes as many announces, in less memory.
 
 Server and caller are processes of their own on loopback, both on uvloop; 32-byte
-echo, 1 and 64 in flight.  Grapes get their load from bench/load.py, the same for
-both.
+echo, 1 and 64 in flight.  NATS has a third process between them, its server.
+Grapes get their load from bench/load.py, the same for both.
 """
 
 import asyncio
@@ -21,6 +21,7 @@ from typing import Any
 
 import uvloop
 from bench.table import claim, show
+from tests.interop import install
 from tests.interop.children import Child, free_port
 from tests.interop.programs import node as node_command
 
@@ -30,12 +31,14 @@ from shoal.rpc.link import Link
 from shoal.rpc.server import RpcServer
 
 LOCAL = "127.0.0.1"
+NATS = Path(install.__file__).parent / "py/nats_echo.py"
 PAYLOAD = "x" * 32
 FLIGHTS = (1, 64)
 COUNTS = {
     "http": {1: 4000, 64: 12_000},
     "ws": {1: 8000, 64: 40_000},
     "native": {1: 8000, 64: 40_000},
+    "nats": {1: 4000, 64: 20_000},
 }
 GRAPE_CALLS = 7_000
 GRAPE_FLIGHT = 64
@@ -138,6 +141,25 @@ def compare_calls(grape: str) -> dict[tuple[str, str, int], Figures]:
     return found
 
 
+def call_nats() -> dict[tuple[str, str, int], Figures]:
+    """Nothing if the server or nats-py is missing."""
+    if not (install.is_installed("pypi", "nats") and install.is_installed("debian", "nats-server")):
+        print("NATS is missing: `make interop` installs nats-server and nats-py")
+        return {}
+    found: dict[tuple[str, str, int], Figures] = {}
+    script = [str(install.venv_python("nats")), str(NATS)]
+    port = free_port()
+    url = f"nats://{LOCAL}:{port}"
+    with (
+        Child(["nats-server", "--addr", LOCAL, "--port", str(port)], port=port),
+        Child([*script, "serve", url], ready="serving"),
+    ):
+        for flight in FLIGHTS:
+            command = [*script, "call", url, str(COUNTS["nats"][flight]), str(flight)]
+            found["nats", "nats", flight] = figures_of(command)
+    return found
+
+
 @contextmanager
 def grapes(kind: str) -> Iterator[tuple[Child, str]]:
     """Two that know each other; the first one's process and URL."""
@@ -181,14 +203,14 @@ def load_grape(what: str, url: str) -> float:
 def main() -> int:
     with our_grape() as (_, url, _):
         calls = compare_calls(url)
-    rows = []
-    for kind in ("ws", "http", "native"):
-        for flight in FLIGHTS:
-            us, them = calls["shoal", kind, flight], calls.get(("node", kind, flight))
-            row = [f"{kind}, {flight} in flight", f"{us[0]:,.0f}", f"{us[1]:.2f}"]
-            row += [f"{them[0]:,.0f}", f"{them[1]:.2f}"] if them else ["-", "-"]
-            rows.append(row)
-    show("32-byte echo", ["case", "shoal/s", "p99 ms", "Node.js/s", "p99 ms"], rows, "one run each")
+    calls |= call_nats()
+    rows = [
+        [f"{who}, {kind}, {flight} in flight", f"{rate:,.0f}", f"{slow:.2f}"]
+        for (who, kind, flight), (rate, slow) in sorted(
+            calls.items(), key=lambda each: (each[0][2], each[0][1], each[0][0])
+        )
+    ]
+    show("32-byte echo", ["case", "calls/s", "p99 ms"], rows, "one run each")
     found = compare_grapes()
     show(
         "a Grape, with a second one",
