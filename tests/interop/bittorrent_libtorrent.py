@@ -3,6 +3,7 @@
     make PATH OUT.torrent v1|v2|hybrid PIECE_LENGTH
     run WHAT FOLDER [HOST:PORT]     fetch or seed a torrent file or magnet link, telling how it goes
     meet WHAT FOLDER                the same, looking for neighbours (local service discovery)
+    dht WHAT FOLDER HOST:PORT       the same, with a node of the DHT to start from
 
 It speaks TCP without encryption on loopback, and looks for nobody else by itself.
 """
@@ -26,6 +27,14 @@ SETTINGS = {
     "allow_multiple_connections_per_ip": True,
     "hashing_threads": 2,
     "alert_mask": 0,
+}
+DHT = {
+    "enable_dht": True,
+    "dht_restrict_routing_ips": False,
+    "dht_restrict_search_ips": False,
+    "dht_block_ratelimit": 100_000_000,
+    "dht_upload_rate_limit": 1_000_000_000,
+    "dht_prefer_verified_node_ids": False,
 }
 
 
@@ -58,6 +67,7 @@ def run(what: str, folder: str, peer: str = "") -> None:
     print(f"port {session.listen_port()}", flush=True)
     host, _, port = peer.rpartition(":")
     began, complete, checked = time.monotonic(), False, False
+    asked = began  # the DHT: it would ask again after a quarter of an hour
     while True:
         status = handle.status()
         busy = status.state in (
@@ -73,7 +83,15 @@ def run(what: str, folder: str, peer: str = "") -> None:
         if status.is_seeding and checked and not complete:
             complete = True
             print(f"complete {time.monotonic() - began:.3f}", flush=True)
+        if SETTINGS["enable_dht"] and not status.num_peers and time.monotonic() - asked > 1:
+            asked = time.monotonic()
+            handle.force_dht_announce()
         time.sleep(0.01)
+
+
+def dht(what: str, folder: str, router: str) -> None:
+    SETTINGS.update(DHT, dht_bootstrap_nodes=router)
+    run(what, folder)
 
 
 def meet(what: str, folder: str) -> None:
@@ -82,4 +100,4 @@ def meet(what: str, folder: str) -> None:
 
 
 if __name__ == "__main__":
-    {"make": make, "meet": meet, "run": run}[sys.argv[1]](*sys.argv[2:])
+    {"make": make, "meet": meet, "dht": dht, "run": run}[sys.argv[1]](*sys.argv[2:])
