@@ -5,7 +5,7 @@ import random
 import pytest
 
 from shoal.errors import LimitError
-from shoal.rpc.calls import REFUSED_FOR, SLACK, Destinations, Pending, may_retry
+from shoal.rpc.calls import KEPT, REFUSED_FOR, SLACK, Destinations, Pending, may_retry
 
 
 def test_a_reply_ends_its_call_once() -> None:
@@ -78,3 +78,21 @@ def test_a_call_that_may_have_been_executed_is_repeated_only_if_that_is_harmless
     assert may_retry(sent=False, idempotent=False)
     assert may_retry(sent=True, idempotent=True)
     assert not may_retry(sent=True, idempotent=False)
+
+
+def test_an_idempotent_call_leaves_half_of_its_time_for_another_address() -> None:
+    destinations = Destinations()
+    destinations.learn(["a:1", "b:1"])
+    assert destinations.patience(10.0, 20.0, tried=0, idempotent=True) == 15.0
+    assert destinations.patience(15.0, 20.0, tried=1, idempotent=True) == 20.0
+    assert destinations.patience(10.0, 20.0, tried=0, idempotent=False) == 20.0
+
+
+def test_a_lookup_that_finds_nobody_is_not_believed_at_once() -> None:
+    destinations = Destinations(kept_until=KEPT)
+    destinations.learn(["a:1", "b:1"])
+    destinations.refused("a:1", 1.0)
+    assert destinations.lost(2.0)
+    assert list(destinations.known) == ["b:1"]
+    assert not destinations.lost(KEPT)
+    assert not destinations.known

@@ -52,7 +52,7 @@ async def called(node: Node, name: str, *arguments: Any) -> Any:
     while True:
         try:
             return await node.call(name, *arguments)
-        except NotFoundError:
+        except (NotFoundError, TimeoutError):
             await asyncio.sleep(0.1)
 
 

@@ -113,9 +113,17 @@ class Web:
         return Exchange(self._open(), url, headers)
 
     async def socket(
-        self, url: str, *, limit: int, headers: Mapping[str, str] | None = None
+        self,
+        url: str,
+        *,
+        limit: int,
+        headers: Mapping[str, str] | None = None,
+        heartbeat: float | None = None,
     ) -> "ClientWebSocketResponse":
         """A WebSocket whose messages have at most `limit` bytes.
+
+        With a heartbeat it is closed when after so many seconds of silence, and
+        half as many again, the server has not answered a ping.
 
         UnreachableError when nobody listens, ProtocolError when who does speaks
         no WebSocket.
@@ -124,7 +132,12 @@ class Web:
 
         try:
             return await self._open().ws_connect(
-                url, max_msg_size=limit, compress=0, autoping=True, headers=headers
+                url,
+                max_msg_size=limit,
+                compress=0,
+                autoping=True,
+                headers=headers,
+                heartbeat=heartbeat,
             )
         except (aiohttp.ClientConnectorError, aiohttp.InvalidURL) as error:
             raise UnreachableError(f"{error}") from error

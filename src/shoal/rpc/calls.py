@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 PENDING_MAX = 100_000  # calls of one client that wait at once
 SLACK = 64  # ended calls that may stand in the heap before it is built anew
 ADDRESSES_MAX = 1000  # of one service
+KEPT = 120.0  # seconds that addresses are good when whom we ask for them knows nothing any more
 REFUSED_FOR = 30.0  # seconds an address that refused us is chosen only when all others did
 
 Call = TypeVar("Call")
@@ -96,6 +97,19 @@ class Destinations:
 
     known: dict[Hashable, Destination] = field(default_factory=dict)
     fresh_until: float = 0.0  # when to look the service up again
+    kept_until: float = 0.0  # when to believe a lookup that finds nobody
+
+    def lost(self, now: float) -> bool:
+        """A lookup found nobody, or failed: do those that we know stay?
+
+        Whoever is asked may have been restarted, and hears of the services again
+        only when they announce themselves; those that refused us are gone.
+        """
+        if now >= self.kept_until:
+            self.learn(())
+        good = [each.address for each in self.known.values() if each.refused_until <= now]
+        self.learn(good)
+        return bool(good)
 
     def learn(self, addresses: Iterable[Hashable]) -> None:
         """Those that are named no more are forgotten, once their calls have ended."""
@@ -121,6 +135,11 @@ class Destinations:
     def refused(self, address: Hashable, now: float) -> None:
         if address in self.known:
             self.known[address].refused_until = now + REFUSED_FOR
+
+    def patience(self, now: float, deadline: float, *, tried: int, idempotent: bool) -> float:
+        """When to give up an address: half of the time is for others, if one may be tried."""
+        others = len(self.known) - tried > 1
+        return now + (deadline - now) / 2 if idempotent and others else deadline
 
 
 def may_retry(*, sent: bool, idempotent: bool) -> bool:

@@ -29,7 +29,7 @@ from shoal.errors import (
 )
 from shoal.net.web import BINARY, TEXT, Exchange, Web
 from shoal.rpc import grenache
-from shoal.rpc.calls import Destination, Destinations, Pending, may_retry
+from shoal.rpc.calls import KEPT, Destination, Destinations, Pending, may_retry
 from shoal.rpc.link import Link
 from shoal.rpc.streams import CallStream
 
@@ -42,7 +42,9 @@ TIMEOUT = 60.0  # seconds for a call, unless the caller says otherwise: Grenache
 TRIES_MAX = 3  # addresses for one call
 SERVICES_MAX = 10_000  # services (and addresses) of which something is remembered
 FRESH = 10.0  # seconds before a service that is called is looked up again
+ASK_AGAIN = 1.0  # seconds before a Grape that knew nothing of it is asked again
 CONNECT_TIMEOUT = 5.0  # seconds for a WebSocket's handshake
+HEARTBEAT = 15.0  # seconds of silence before a WebSocket is pinged: who answers not is gone
 CLOSED = "ERR_TRANSPORT_CLOSE"  # Grenache's text for a connection that closed under a call
 log = logging.getLogger(__name__)
 
@@ -123,7 +125,8 @@ class RpcClient:
         RefusedError carries the service's own error.  NotFoundError: nobody
         offers it; UnreachableError: no address could be called; ClosedError: the
         connection closed under the call, which may have been executed (an
-        `idempotent` one is tried elsewhere); TimeoutError.
+        `idempotent` one is tried elsewhere, as when there is no answer within half
+        of the time); TimeoutError.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
@@ -132,18 +135,21 @@ class RpcClient:
             chosen = await self._choose(name, reasons, deadline)
             if chosen is None:
                 break
+            until = self._services[name].patience(
+                loop.time(), deadline, tried=len(reasons), idempotent=idempotent
+            )
             chosen.load += 1
             try:
-                return await self._call(chosen.address, name, payload, deadline)
-            except UnreachableError as error:  # it was not sent
-                reasons[chosen.address] = str(error)
-            except ClosedError as error:
-                if not may_retry(sent=True, idempotent=idempotent):
+                return await self._call(chosen.address, name, payload, until)
+            except (UnreachableError, ClosedError, TimeoutError) as error:
+                self._refused(name, chosen)
+                sent = not isinstance(error, UnreachableError)
+                late = isinstance(error, TimeoutError) and loop.time() >= deadline
+                if late or not may_retry(sent=sent, idempotent=idempotent):
                     raise
-                reasons[chosen.address] = str(error)
+                reasons[chosen.address] = str(error) or "no answer in time"
             finally:
                 chosen.load -= 1
-            self._refused(name, chosen)
         raise self._nobody(name, reasons)
 
     @asynccontextmanager
@@ -232,14 +238,27 @@ class RpcClient:
         loop = asyncio.get_running_loop()
         known = self._services.get(name)
         if known is None or loop.time() >= known.fresh_until:
-            async with asyncio.timeout_at(deadline):  # for the Grape
-                addresses = await self.link.lookup(name, fresh=known is not None)
             known = self._services.setdefault(name, Destinations())
-            known.learn(addresses)
-            known.fresh_until = loop.time() + FRESH if addresses else 0.0
+            await self._look_up(name, known, deadline)
             while len(self._services) > SERVICES_MAX:
                 del self._services[next(iter(self._services))]
         return known.choose(self.rng, loop.time(), tried)
+
+    async def _look_up(self, name: str, known: Destinations, deadline: float) -> None:
+        """Ask the Grape; while it has nothing to say, what it said before is good for a while."""
+        now = asyncio.get_running_loop().time
+        addresses: list[str] = []
+        try:
+            async with asyncio.timeout_at(deadline):  # for the Grape
+                addresses = await self.link.lookup(name, fresh=bool(known.known))
+        except (UnreachableError, RefusedError):
+            if not known.lost(now()):
+                raise
+        if addresses:
+            known.learn(addresses)
+            known.fresh_until, known.kept_until = now() + FRESH, now() + KEPT
+        else:
+            known.fresh_until = now() + ASK_AGAIN if known.lost(now()) else 0.0
 
     async def _call(self, address: str, name: str, payload: Any, deadline: float) -> Any:
         rid = self._next_rid()
@@ -299,7 +318,9 @@ class RpcClient:
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):  # for a server that accepts and is silent
                 carrier = await self._opened.socket(
-                    f"ws{self._secure}://{address}/ws", limit=grenache.MESSAGE_MAX
+                    f"ws{self._secure}://{address}/ws",
+                    limit=grenache.MESSAGE_MAX,
+                    heartbeat=HEARTBEAT,
                 )
         except TimeoutError:
             raise UnreachableError(f"no handshake within {CONNECT_TIMEOUT:g} s") from None

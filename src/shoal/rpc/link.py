@@ -141,14 +141,11 @@ class Link:
         body = grenache.encode_question(rid, data)
         reasons: dict[str, str] = {}
         for grape in list(self.grapes):
-            if self._web is None:
-                raise ClosedError("the Link is not open: use `async with`")
             try:
-                async with asyncio.timeout(self.timeout):  # for one Grape's answer
-                    status, answer = await self._web.post(f"{grape}/{kind}", body, limit=ANSWER_MAX)
+                status, answer = await self._ask_one(f"{grape}/{kind}", body)
             except TimeoutError:
                 reasons[grape] = f"no answer within {self.timeout:g} s"
-            except UnreachableError as error:
+            except (UnreachableError, ClosedError) as error:
                 reasons[grape] = str(error)
             else:
                 if grape != self.grapes[0]:
@@ -156,6 +153,16 @@ class Link:
                     self.grapes.insert(0, grape)
                 return read(status, answer)
         raise UnreachableError("no Grape answered", reasons)
+
+    async def _ask_one(self, url: str, body: bytes) -> tuple[int, bytes]:
+        web = self._web
+        if web is None:
+            raise UsageError("the Link is not open: use `async with`")
+        async with asyncio.timeout(self.timeout):  # for one Grape's answer
+            try:
+                return await web.post(url, body, limit=ANSWER_MAX)
+            except ClosedError:  # a Grape may close a connection that was idle as we use it
+                return await web.post(url, body, limit=ANSWER_MAX)
 
 
 def check_name(name: str) -> str:

@@ -182,8 +182,8 @@ class Services:
 
         RefusedError carries the service's own error.  NotFoundError: nobody
         offers it; UnreachableError: it was not executed; ClosedError and
-        TimeoutError: it may have been (an `idempotent` call is tried elsewhere
-        when its stream closes).
+        TimeoutError: it may have been (an `idempotent` call is tried elsewhere,
+        also when there is no answer within half of the time).
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + (self.settings.timeout if timeout is None else timeout)
@@ -192,20 +192,24 @@ class Services:
             chosen = await self._choose(name, reasons, deadline)
             if chosen is None:
                 break
+            known = self._known[name]
+            until = known.patience(loop.time(), deadline, tried=len(reasons), idempotent=idempotent)
             chosen.load += 1
             try:
                 line = self._lines.get(chosen.address)
                 if line is None or line.ended:
-                    line = await self._line(chosen.address, deadline)
-                return await line.call(name, list(arguments), deadline)
-            except (UnreachableError, ClosedError) as error:
-                if not may_retry(sent=isinstance(error, ClosedError), idempotent=idempotent):
+                    line = await self._line(chosen.address, until)
+                return await line.call(name, list(arguments), until)
+            except (UnreachableError, ClosedError, TimeoutError) as error:
+                known.refused(chosen.address, loop.time())
+                known.fresh_until = 0.0  # there may be others by now
+                sent = not isinstance(error, UnreachableError)
+                late = isinstance(error, TimeoutError) and loop.time() >= deadline
+                if late or not may_retry(sent=sent, idempotent=idempotent):
                     raise
-                reasons[chosen.address] = str(error)
+                reasons[chosen.address] = str(error) or "no answer in time"
             finally:
                 chosen.load -= 1
-            self._known[name].refused(chosen.address, loop.time())
-            self._known[name].fresh_until = 0.0  # there may be others by now
         if not reasons:
             raise NotFoundError(f"nobody offers {name}")
         tried = {str(peer): reason for peer, reason in reasons.items()}
