@@ -5,10 +5,19 @@ from typing import Any
 
 from shoal.cli.output import Output
 from shoal.errors import UsageError
-from shoal.lab import lookups, rings
+from shoal.lab import lookups, minutes, rings
 
-TABLES = ("hops", "joins", "chord", "churn", "half", "liars")
-SIZES = {"hops": 10_000, "joins": 1000, "chord": 1000, "churn": 300, "half": 1000, "liars": 10_000}
+TABLES = ("hops", "joins", "chord", "churn", "half", "liars", "minute")
+TIERS = {"service": minutes.service, "engine": minutes.engine}
+SIZES = {
+    "hops": 10_000,
+    "joins": 1000,
+    "chord": 1000,
+    "churn": 300,
+    "half": 1000,
+    "liars": 10_000,
+    "minute": 10_000,
+}
 SHARES = {"half": 0.5, "liars": 0.2}
 
 
@@ -26,6 +35,9 @@ def configure(parser: ArgumentParser) -> None:
         "--share", type=float, help="of the nodes that die (half: 0.5) or lie (liars: 0.2)"
     )
     parser.add_argument("--paths", type=int, action="append", help="liars: 1 to 8; repeatable")
+    parser.add_argument(
+        "--tier", choices=TIERS, default="service", help="minute: how much of each node is real"
+    )
 
 
 def run(args: Namespace, output: Output) -> int:
@@ -51,6 +63,8 @@ def rows_of(args: Namespace, size: int) -> list[dict[str, Any]]:
             )
             for values in (True, False)
         ]
+    if args.table == "minute":
+        return [TIERS[args.tier](seed, size=size)]
     share = SHARES[args.table] if args.share is None else args.share
     if args.table == "half":
         return [lookups.half(seed, size=size, share=share, lookups=count)]

@@ -11,6 +11,7 @@ BEP 43 for `ro`.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Any
 
@@ -20,9 +21,11 @@ from shoal.errors import ProtocolError
 
 ID_SIZE = 20
 PORT_SIZE = 2
+NO_PORT = b"\0\0"
 NODES_MAX = 512  # contacts in one answer; a Grape names every node that it knows
 VALUES_MAX = 512  # peers in one answer
 DATAGRAM_MAX = 65_535  # bytes
+CACHE = 16_384  # hosts and addresses to remember: a node meets the same ones again and again
 
 GENERIC_ERROR, SERVER_ERROR, PROTOCOL_ERROR, UNKNOWN_METHOD = 201, 202, 203, 204  # BEP 5
 TOO_BIG, BAD_SIGNATURE, SALT_TOO_BIG, CAS_MISMATCH, SEQUENCE_OLD = 205, 206, 207, 301, 302  # BEP 44
@@ -128,6 +131,7 @@ def _bytes(value: Any) -> bytes:
     return value if isinstance(value, bytes) else b""
 
 
+@lru_cache(CACHE)
 def pack_host(host: str) -> bytes:
     """Text to 4 or 16 bytes; IPv4 inside IPv6 counts as IPv4. ProtocolError if it is neither."""
     try:
@@ -145,6 +149,7 @@ def unpack_host(packed: bytes) -> str:
     return str(IPv6Address(packed))
 
 
+@lru_cache(CACHE)
 def pack_address(address: Address) -> bytes:
     return pack_host(address[0]) + address[1].to_bytes(PORT_SIZE)
 
@@ -160,20 +165,23 @@ def unpack_address(packed: bytes) -> Address:
 
 
 def pack_nodes(contacts: Iterable[Contact]) -> bytes:
-    return b"".join(contact.id + pack_address(contact.address) for contact in contacts)  # type: ignore[arg-type]
+    return b"".join(contact.id + pack_address(contact.address) for contact in contacts)
 
 
 def unpack_nodes(data: Any, address_size: int) -> Iterator[tuple[bytes, Address]]:
     """Ids and addresses; those that cannot be reached are left out, and so is a cut-off end."""
+    for node in split_nodes(data, address_size):
+        yield node[:ID_SIZE], unpack_address(node[ID_SIZE:])
+
+
+def split_nodes(data: Any, address_size: int) -> list[bytes]:
+    """The same ones, each still packed."""
     size = ID_SIZE + address_size
     if not isinstance(data, bytes):
-        return
-    for start in range(0, min(len(data) - size + 1, NODES_MAX * size), size):
-        end = start + size
-        port = int.from_bytes(data[end - PORT_SIZE : end])
-        if port:
-            host = unpack_host(data[start + ID_SIZE : end - PORT_SIZE])
-            yield data[start : start + ID_SIZE], (host, port)
+        return []
+    whole = min(len(data) // size, NODES_MAX) * size
+    nodes = [data[start : start + size] for start in range(0, whole, size)]
+    return [node for node in nodes if node[-PORT_SIZE:] != NO_PORT]
 
 
 def unpack_values(values: Any) -> list[Address]:
@@ -182,7 +190,7 @@ def unpack_values(values: Any) -> list[Address]:
         return []
     found: dict[bytes, Address] = {}
     for packed in values[:VALUES_MAX]:
-        if isinstance(packed, bytes) and len(packed) in (6, 18) and packed[-PORT_SIZE:] != b"\0\0":
+        if isinstance(packed, bytes) and len(packed) in (6, 18) and packed[-PORT_SIZE:] != NO_PORT:
             found.setdefault(packed, unpack_address(packed))
     return list(found.values())
 

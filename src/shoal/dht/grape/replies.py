@@ -108,8 +108,7 @@ class Replies:
         if name not in self.own and name not in self.peers:
             return []
         found = dict.fromkeys(
-            pack_address((self.own_host(asker), port))  # type: ignore[arg-type]
-            for port in self.own.get(name, now)
+            pack_address((self.own_host(asker), port)) for port in self.own.get(name, now)
         )
         found |= dict.fromkeys(self.peers.get(name, now))  # type: ignore[arg-type]
         peers = list(found)

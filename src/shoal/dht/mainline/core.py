@@ -9,6 +9,7 @@ One node speaks one family of addresses; a twin speaks the other (BEP 32).
 """
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from shoal.codec import bencode
@@ -16,6 +17,7 @@ from shoal.dht.guard import Guard, Tokens
 from shoal.dht.kademlia import Kademlia, Parameters
 from shoal.dht.krpc import (
     ID_SIZE,
+    PORT_SIZE,
     Address,
     Fields,
     Query,
@@ -24,8 +26,10 @@ from shoal.dht.krpc import (
     Seen,
     decode,
     encode_query,
+    pack_address,
     pack_host,
     pack_nodes,
+    split_nodes,
     unpack_address,
     unpack_nodes,
     unpack_values,
@@ -54,6 +58,7 @@ METHODS = {
 }
 VOTES_MIN = 5  # nodes that have to tell us our address before we believe them
 SAVED_MAX = 200  # contacts kept over a restart
+CONTACTS_MAX = 32_768  # named nodes to remember: answers name the same ones again and again
 MAINLINE = Parameters(k=8, resend=True)
 
 
@@ -63,6 +68,14 @@ def position_of(key: bytes) -> int:
 
 def key_at(position: int) -> bytes:
     return position.to_bytes(ID_SIZE)
+
+
+@lru_cache(CONTACTS_MAX)
+def contact_of(node: bytes) -> Contact:
+    """A node in compact form."""
+    node_id, packed = node[:ID_SIZE], node[ID_SIZE:]
+    address = unpack_address(packed)
+    return Contact(position_of(node_id), node_id, address, group_of(packed[:-PORT_SIZE]))
 
 
 class Mainline:
@@ -138,8 +151,7 @@ class Mainline:
         self.engine.out.clear()
 
     def contact(self, node_id: bytes, address: Address) -> Contact:
-        group = group_of(pack_host(address[0]))
-        return Contact(position_of(node_id), node_id, address, group)
+        return contact_of(node_id + pack_address(address))
 
     def join(self, now: float, bootstrap: Iterable[Address] = ()) -> None:
         self.engine.join(now, [Contact(0, b"", address) for address in bootstrap])
@@ -203,7 +215,7 @@ class Mainline:
             self.out.append((reply, address))
 
     def _verify(self, node_id: bytes, address: Address, now: float) -> None:
-        if self._may_join(node_id, address):
+        if address[1] and self._may_join(node_id, address):  # port 0 cannot be asked
             self.engine.verify(self.contact(node_id, address), now)
 
     def _may_join(self, node_id: bytes, address: Address) -> bool:
@@ -231,9 +243,10 @@ class Mainline:
 
     def _read(self, question: Question, contact: Contact, result: Fields) -> Answer:
         answer = Answer(contact)
-        for node_id, address in unpack_nodes(result.get(self._nodes), self._address_size):
-            if self._may_join(node_id, address):
-                answer.closer.append(self.contact(node_id, address))
+        for node in split_nodes(result.get(self._nodes), self._address_size):
+            contact = contact_of(node)
+            if not self.enforce_ids or self._may_join(contact.id, contact.address):  # type: ignore[arg-type]
+                answer.closer.append(contact)
         token = result.get(b"token")
         answer.token = token if isinstance(token, bytes) else b""
         if question.verb is Verb.GET_PROVIDERS:

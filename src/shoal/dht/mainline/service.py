@@ -62,7 +62,13 @@ async def open_mainline(
     return dht
 
 
-def make_core(rng: "Random", now: float, family: bytes, settings: MainlineSettings) -> Mainline:
+def make_core(
+    rng: "Random",
+    now: float,
+    family: bytes,
+    settings: MainlineSettings,
+    node_id: bytes | None = None,
+) -> Mainline:
     parameters = Parameters(
         k=K,
         alpha=settings.alpha,
@@ -74,6 +80,7 @@ def make_core(rng: "Random", now: float, family: bytes, settings: MainlineSettin
     return Mainline(
         rng,
         now,
+        node_id=node_id,
         family=family,
         parameters=parameters,
         guard=Guard(now, rate=settings.rate),
