@@ -64,10 +64,12 @@ def test_a_service_is_visible_all_the_time_with_a_tenth_of_the_datagrams_lost(se
         async def announce() -> None:
             async with village.link(first) as link:
                 await link.announce("svc", 1337)
+                announced.set()
                 await asyncio.sleep(60 * MINUTES)
 
+        announced = asyncio.Event()
         announcing = asyncio.ensure_future(first.run(announce()))
-        await asyncio.sleep(1)
+        await announced.wait()
         watching = [each.run(village.watch(each, 60 * MINUTES - 5)) for each in others]
         for found, total in await asyncio.gather(*watching):
             assert found == total
