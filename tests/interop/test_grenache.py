@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.hashes import SHA1, SHA256
 from tests.interop.children import Child, free_port
 from tests.interop.programs import node
 from tests.rpc.authority import Authority, fingerprint
-from tests.rpc.grape_rows import REFUSED, SIGNED, SIGNED_KEY, TAKEN, VECTORS
+from tests.rpc.grape_rows import REFUSED, SALTED, SIGNED, SIGNED_KEY, TAKEN, VECTORS, question
 
 from shoal.errors import NotFoundError, RefusedError, ShoalError
 from shoal.net.certificates import Certificates
@@ -100,6 +100,63 @@ def test_both_kinds_of_grape_answer_every_row_alike() -> None:
             if kind != "announce":  # two others took it, not one
                 assert told[1] == expected
         await web.aclose()
+
+    run(case)
+
+
+def test_a_grape_of_node_alone_says_so_and_a_link_of_ours_tells() -> None:
+    async def main() -> None:
+        dht, api = free_port(), free_port()
+        command = [*node("grenache/grape.cjs"), str(dht), str(api)]
+        child = await started(command, "grape ready")
+        async with asyncio.timeout(100), Link(f"http://{LOCAL}:{api}") as link:
+            for asked in (link.announce("svc", 1337), link.put("hello")):
+                with pytest.raises(RefusedError, match="No nodes to query"):
+                    await asked
+            assert await link.lookup("svc") == []
+            with pytest.raises(RefusedError, match="ERR_GRAPE_GENERIC"):
+                await link.get(7)  # type: ignore[arg-type]
+        await asyncio.to_thread(child.end)
+
+    asyncio.run(main())
+
+
+def test_port_0_is_the_grape_s_own_and_refused_values_have_their_status() -> None:
+    async def case(grapes: Network) -> None:
+        web = Web()
+        async with Link(grapes.node[0]) as theirs, Link(grapes.ours) as ours:
+            assert await theirs.announce("self:node", 0) == 2
+            assert await ours.announce("self:shoal", 0) == 3  # it stores it itself, too
+            (found,) = await ours.lookup("self:node")
+            assert found == grapes.grape.bootstrap[0]
+            assert await theirs.lookup("self:shoal") == [f"{LOCAL}:{grapes.grape.dht_port}"]
+            await ours.put(SALTED)
+            for url in (grapes.node[0], grapes.ours):
+                for cas, status, words in (
+                    (None, 302, "302 sequence number less than current"),
+                    (7, 301, "301 CAS mismatch, re-read and try again"),
+                ):
+                    fields = SALTED if cas is None else {**SALTED, "cas": cas}
+                    told = await web.post(f"{url}/put", question(fields))
+                    assert told == (status, json.dumps(words).encode()), url
+        await web.aclose()
+
+    run(case)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_all_instances_of_both_kinds_are_called_by_map(kind: str) -> None:
+    async def case(grapes: Network) -> None:
+        command = [*node("grenache/service.cjs"), kind, grapes.node[0], "of:both"]
+        service = await started([*command, str(free_port())], "service ready 2")
+        async with Link(grapes.ours) as link, RpcServer(link, host=LOCAL) as server:
+            server.service("of:both")(lambda payload: {"from": "shoal", "payload": payload})
+            await server.announce()
+            async with RpcClient(link, over=kind) as client:
+                told = await client.map("of:both", 5)
+                assert sorted(each["from"] for each in told) == ["node", "shoal"]
+                assert all(each["payload"] == 5 for each in told)
+        await asyncio.to_thread(service.end)
 
     run(case)
 
