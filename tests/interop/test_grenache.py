@@ -108,15 +108,15 @@ def test_a_grape_of_node_alone_says_so_and_a_link_of_ours_tells() -> None:
     async def main() -> None:
         dht, api = free_port(), free_port()
         command = [*node("grenache/grape.cjs"), str(dht), str(api)]
-        child = await started(command, "grape ready")
-        async with asyncio.timeout(100), Link(f"http://{LOCAL}:{api}") as link:
-            for asked in (link.announce("svc", 1337), link.put("hello")):
-                with pytest.raises(RefusedError, match="No nodes to query"):
-                    await asked
-            assert await link.lookup("svc") == []
-            with pytest.raises(RefusedError, match="ERR_GRAPE_GENERIC"):
-                await link.get(7)  # type: ignore[arg-type]
-        await asyncio.to_thread(child.end)
+        with await started(command, "grape ready"):
+            async with asyncio.timeout(100), Link(f"http://{LOCAL}:{api}") as link:
+                for asked in (link.announce("svc", 1337), link.put("hello")):
+                    with pytest.raises(RefusedError, match="No nodes to query"):
+                        await asked
+                assert await link.lookup("svc") == [f"{LOCAL}:1337"]  # it has kept it all the same
+                assert await link.lookup("nobody") == []
+                with pytest.raises(RefusedError, match="ERR_GRAPE_GENERIC"):
+                    await link.get(7)  # type: ignore[arg-type]
 
     asyncio.run(main())
 
@@ -126,7 +126,7 @@ def test_port_0_is_the_grape_s_own_and_refused_values_have_their_status() -> Non
         web = Web()
         async with Link(grapes.node[0]) as theirs, Link(grapes.ours) as ours:
             assert await theirs.announce("self:node", 0) == 2
-            assert await ours.announce("self:shoal", 0) == 3  # it stores it itself, too
+            assert await ours.announce("self:shoal", 0) == 2
             (found,) = await ours.lookup("self:node")
             assert found == grapes.grape.bootstrap[0]
             assert await theirs.lookup("self:shoal") == [f"{LOCAL}:{grapes.grape.dht_port}"]
