@@ -7,6 +7,7 @@ from random import Random
 from tests.swarm.contents import counting
 from tests.swarm.pairs import torrent_of
 
+from shoal.lab.swarms import Stingy
 from shoal.sim.host import Host
 from shoal.sim.world import World
 from shoal.swarm.progress import Wish
@@ -75,7 +76,7 @@ class Crowd:
             while not transfer.done.is_set():
                 transfer.found(self.neighbours(host))
                 if rides and transfer.session.serving is not None:
-                    transfer.session.serving.choker.slots = 0
+                    transfer.session.serving.choker = Stingy(host.rng)
                 try:
                     async with asyncio.timeout(20):
                         await transfer.done.wait()

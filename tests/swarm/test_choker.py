@@ -7,6 +7,8 @@ from collections import Counter
 from shoal.swarm.choker import (
     INTERVAL,
     OPTIMISTIC_INTERVAL,
+    TAKERS,
+    TRIALS,
     TURN,
     Candidate,
     Choker,
@@ -77,6 +79,28 @@ def test_a_seed_passes_its_places_round():
         served.update(chosen)
     assert len(served) == 8
     assert TURN > INTERVAL
+
+
+def test_a_taker_is_served_only_when_nobody_else_wants_the_place():
+    choker = Choker(random.Random(1), slots=4)
+    takers = [peer(key, taker=True) for key in range(10, 16)]
+    others = [peer(1, 100.0), peer(2), peer(3)]
+    assert sorted(choker.decide(others + takers, seeding=False, now=0.0)) == [1, 2, 3]
+    alone = choker.decide(takers, seeding=False, now=100.0)
+    assert len(alone) == TAKERS
+    assert choker.has_room(TAKERS)
+    assert not choker.has_room(TAKERS, taker=True)
+
+
+def test_a_seed_serves_who_passes_on_and_tries_another():
+    passing = [peer(key, passes=True) for key in range(5)]
+    untried = [peer(key) for key in range(10, 15)]
+    takers = [peer(key, taker=True) for key in range(20, 25)]
+    chosen = choose_seeding(takers + untried + passing, 4, 0.0)
+    assert sum(key < 5 for key in chosen) == 4 - TRIALS
+    assert not set(chosen) & set(range(20, 25))
+    assert len(choose_seeding([*takers, passing[0]], 4, 0.0)) == TAKERS
+    assert len(choose_seeding(takers, 4, 0.0)) == 4  # an idle seed helps no one
 
 
 def test_a_seed_prefers_beginners_and_finishers():

@@ -332,9 +332,24 @@ def test_a_rejected_request_goes_to_somebody_else():
         exchange.rejected(a, 99, 0, 1.0)
 
 
-def test_proven_pieces_are_announced_to_those_who_lack_them():
+def test_proven_pieces_are_announced_to_all_so_that_a_seed_sees_who_passes_on():
     exchange = make(2)
     seed, empty = join(exchange), join(exchange, has=Bitfield(2))
     exchange.proven(0, 1.0)
     assert (Signal.HAVE, 0) in empty.link.told
-    assert (Signal.HAVE, 0) not in seed.link.told
+    assert (Signal.HAVE, 0) in seed.link.told
+
+
+def test_copies_that_only_a_taker_has_do_not_make_a_piece_common():
+    exchange = make(2)
+    rider = join(exchange, has=Bitfield(2))
+    exchange.has_piece(rider, 0, 0.0)
+    assert exchange.picker.availability == [1, 0]
+    rider.lent = exchange.credit.allowance + 1
+    exchange.tick(1.0)
+    exchange.has_piece(rider, 1, 1.0)
+    assert exchange.picker.availability == [0, 0]
+    rider.given = 100  # it does give, after all
+    exchange.tick(2.0)
+    exchange.leave(join(exchange, has=Bitfield(2)))
+    assert exchange.picker.availability == [0, 0]  # it has everything: a seed is not counted

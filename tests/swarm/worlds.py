@@ -13,11 +13,11 @@ from typing import Any
 
 from shoal.codec import bencode
 from shoal.errors import StorageError
+from shoal.lab.swarms import Stingy
 from shoal.sim.faults import Plan
 from shoal.sim.host import Host
 from shoal.sim.world import World
 from shoal.swarm.bittorrent import PeerWire
-from shoal.swarm.choker import Choker
 from shoal.swarm.make import Recipe, make_torrent
 from shoal.swarm.messages import BLOCK_HEADER, PIECE as PIECE_MESSAGE
 from shoal.swarm.pieces import BLOCK, Bitfield
@@ -33,17 +33,6 @@ PIECE = 32768
 STORM = 60.0  # seconds of trouble
 STORMY = ["loss", "delay", "partition", "one-way", "crash", "slow disk", "full disk", "bad disk"]
 NEIGHBOURS = 20  # addresses that a player is told
-
-
-class Stingy(Choker):
-    """Serves nobody."""
-
-    def decide(self, peers: Any, *, seeding: bool, now: float) -> list[int]:
-        self.deadline = now + 10
-        return []
-
-    def has_room(self, unchoked: int) -> bool:
-        return False
 
 
 class Meter:

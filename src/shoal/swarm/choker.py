@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 INTERVAL = 10.0  # seconds between decisions: long enough for TCP to reach its rate
 OPTIMISTIC_INTERVAL = 30.0  # seconds for which somebody is tried
 SLOTS = 8  # peers sent to at the same time, the optimistic one among them
-TURN = 60.0  # seconds after which a seed gives a place to the next
+TURN = 30.0  # seconds after which a seed gives a place to the next
+TRIALS = 1  # places of a seed for those who could not yet show whether they pass on
 NEWCOMER = 3.0  # how much likelier a new peer is tried than another
+RIDERS_EVERY = 3  # decisions of a seed, one of which lets free riders have what is left over
+TAKERS = 2  # places that takers may fill when nobody else wants them: an idle link helps no one
 
 
 @dataclass(slots=True)
@@ -40,6 +43,9 @@ class Candidate:
     newcomer: bool = False
     snubbing: bool = False  # sends nothing although asked
     blameless: bool = True  # False: sent bad data; never tried
+    passes: bool = False  # what it alone got from us appeared at others
+    rider: bool = False  # gave nothing though it could
+    taker: bool = False  # has shown that it gives nothing back
 
 
 def choose_downloading(peers: Iterable[Candidate], slots: int, optimistic: int | None) -> list[int]:
@@ -51,10 +57,17 @@ def choose_downloading(peers: Iterable[Candidate], slots: int, optimistic: int |
 
 
 def choose_seeding(peers: Iterable[Candidate], slots: int, now: float) -> list[int]:
-    """Beginners and finishers first; a place lasts for a turn."""
+    """Who passes on comes first, a few others are tried, and takers get what is left over."""
     wanting = [peer for peer in peers if peer.interested and peer.blameless]
     wanting.sort(key=lambda peer: _seed_rank(peer, now))
-    return [peer.key for peer in wanting[: max(slots, 0)]]
+    passing = [peer for peer in wanting if peer.passes and not peer.taker]
+    untried = [peer for peer in wanting if not peer.passes and not peer.taker]
+    takers = [peer for peer in wanting if peer.taker]
+    trials = max(slots - len(passing), min(TRIALS, slots), 0)
+    chosen = untried[:trials]
+    chosen += passing[: max(slots - len(chosen), 0)]
+    places = min(slots, max(len(chosen), TAKERS)) if chosen else slots
+    return [peer.key for peer in [*chosen, *takers[: max(places - len(chosen), 0)]]]
 
 
 def _seed_rank(peer: Candidate, now: float) -> tuple[bool, float, float, int]:
@@ -65,11 +78,12 @@ def _seed_rank(peer: Candidate, now: float) -> tuple[bool, float, float, int]:
 
 
 def choose_optimistic(
-    peers: Sequence[Candidate], chosen: Iterable[int], rng: "Random"
+    peers: Sequence[Candidate], chosen: Iterable[int], rng: "Random", *, takers: bool = False
 ) -> int | None:
     """Somebody who is not sent to, by chance; newcomers more likely."""
     taken = frozenset(chosen)
     open_to = [p for p in peers if p.interested and p.blameless and p.key not in taken]
+    open_to = [peer for peer in open_to if not peer.taker] or (open_to if takers else [])
     if not open_to:
         return None
     weights = [NEWCOMER if peer.newcomer else 1.0 for peer in open_to]
@@ -84,6 +98,7 @@ class Choker:
         self.slots = slots
         self.optimistic: int | None = None
         self._changed = float("-inf")
+        self._rounds = rng.randrange(RIDERS_EVERY)  # of seeding
         self.deadline = float("-inf")
 
     def decide(self, peers: Sequence[Candidate], *, seeding: bool, now: float) -> list[int]:
@@ -91,6 +106,9 @@ class Choker:
         self.deadline = now + INTERVAL
         if seeding:
             self.optimistic = None
+            self._rounds += 1
+            if self._rounds % RIDERS_EVERY:
+                peers = [peer for peer in peers if not peer.rider]
             return choose_seeding(peers, self.slots, now)
         known = {peer.key for peer in peers if peer.interested}
         if self.optimistic not in known or now - self._changed >= OPTIMISTIC_INTERVAL:
@@ -100,16 +118,17 @@ class Choker:
         chosen = choose_downloading(peers, self.slots - 1, self.optimistic)
         if self.optimistic is not None:
             chosen.append(self.optimistic)
-        return self._filled(peers, chosen)
+        return self.filled(peers, chosen)
 
-    def _filled(self, peers: Sequence[Candidate], chosen: list[int]) -> list[int]:
-        """Places that nobody earned go to further ones by chance: an idle link helps no one."""
+    def filled(self, peers: Sequence[Candidate], chosen: list[int]) -> list[int]:
+        """Places that nobody earned go to further ones by chance, to takers only the last."""
         while len(chosen) < self.slots:
-            more = choose_optimistic(peers, chosen, self.rng)
+            takers = len(chosen) < TAKERS
+            more = choose_optimistic(peers, chosen, self.rng, takers=takers)
             if more is None:
                 break
             chosen.append(more)
         return chosen
 
-    def has_room(self, unchoked: int) -> bool:
-        return unchoked < self.slots
+    def has_room(self, unchoked: int, *, taker: bool = False) -> bool:
+        return unchoked < (min(TAKERS, self.slots) if taker else self.slots)

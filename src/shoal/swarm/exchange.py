@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from shoal.errors import ProtocolError
 from shoal.swarm.blame import BLAMES_MAX, LEFT_MAX, STRIKES_MAX, Blame
+from shoal.swarm.credit import Credit
 from shoal.swarm.layout import Layout
 from shoal.swarm.picker import Order, Picker
 from shoal.swarm.pieces import BLOCK, PIECE_MEMORY, Bitfield, Partial, Partials
@@ -59,6 +60,7 @@ class Exchange:
             self.picker.withdraw(piece)
         self.budget = budget or Budget([Bucket(None, now)])  # what may be downloaded
         self.remotes: dict[int, Remote] = {}
+        self.credit = Credit(self.remotes, self.picker.availability, layout.piece_length)
         self.partials = Partials(layout.piece_length, memory)
         self.finished: list[Finished] = []
         self.spilled: list[tuple[int, int, bytes]] = []  # (piece, begin, block) for the part file
@@ -119,8 +121,7 @@ class Exchange:
             return
         self.requests.give_up(remote)
         self._stop_filling(remote)
-        if not remote.has.complete:
-            self.picker.counted(remote.has, -1)
+        self._count(remote, -1)
         for partial in self.partials:
             if partial.sole == remote.key:
                 partial.sole = None
@@ -131,12 +132,11 @@ class Exchange:
 
     def has_pieces(self, remote: Remote, has: Bitfield) -> None:
         """A bitfield, or all, or none."""
-        if not remote.has.complete:
-            self.picker.counted(remote.has, -1)
+        self._count(remote, -1)
         remote.has = has
         remote.known = True
+        self._count(remote, 1)
         if not has.complete:
-            self.picker.counted(has, 1)
             remote.interesting = sum(map(self.wants, has))
         else:
             remote.interesting = self._wanted_left
@@ -147,13 +147,27 @@ class Exchange:
         self._check_piece(piece)
         if not remote.has.add(piece):
             return
-        self.picker.counted([piece], 1)
-        if remote.has.complete:  # a seed is not counted: it changes no rank
-            self.picker.counted(remote.has, -1)
+        self.credit.appeared(remote, piece)
+        if remote.counts:
+            self.picker.counted([piece], 1)
+            if remote.has.complete:
+                self.picker.counted(remote.has, -1)
         if self.wants(piece):
             remote.interesting += 1
             self._show_interest(remote)
             self.requests.fill(remote, now)
+
+    def _count(self, remote: Remote, change: int) -> None:
+        """Its pieces come or go; a seed is not counted: it changes no rank."""
+        if remote.counts and not remote.has.complete:
+            self.picker.counted(remote.has, change)
+
+    def _weigh(self, remote: Remote) -> None:
+        """A piece that only takers have is as rare as one that nobody has."""
+        if remote.counts == self.credit.takes(remote):
+            self._count(remote, -1)
+            remote.counts = not remote.counts
+            self._count(remote, 1)
 
     def _show_interest(self, remote: Remote) -> None:
         wanted = remote.interesting > 0
@@ -305,9 +319,8 @@ class Exchange:
         if self.picker.priority[piece]:
             self._wanted_left -= 1
         for remote in list(self.remotes.values()):
-            if piece not in remote.has:
-                remote.link.tell(Signal.HAVE, piece)
-            else:
+            remote.link.tell(Signal.HAVE, piece)  # to seeds, too: they see who passes on
+            if piece in remote.has:
                 remote.interesting -= self.picker.priority[piece] > 0
                 self._show_interest(remote)
         self.requests.refill(now)
@@ -366,6 +379,7 @@ class Exchange:
         self.down.rate(now)
         for remote in list(self.remotes.values()):
             remote.measure(now)
+            self._weigh(remote)
             waits = remote.asked or remote.target is not None
             if waits and now - remote.last_block > remote.patience():
                 remote.snubs, remote.last_block = True, now

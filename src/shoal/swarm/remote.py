@@ -48,10 +48,10 @@ class Remote:
     """One peer."""
 
     __slots__ = (
-        "address", "allowed", "asked", "chokes", "current", "down", "fast", "filling", "given",
-        "granted", "has", "interesting", "key", "known", "last_block", "link", "lost", "pipeline",
-        "queue", "rtt", "since", "snubs", "strikes", "target", "unasked", "unchoked", "unchoked_at",
-        "up", "uploads", "wanted", "wants",
+        "address", "allowed", "asked", "chokes", "counts", "current", "denied", "down", "entrusted",
+        "fast", "filling", "given", "granted", "has", "interesting", "key", "known", "last_block",
+        "lent", "link", "lost", "passed", "pipeline", "queue", "rtt", "since", "snubs", "strikes",
+        "target", "unasked", "unchoked", "unchoked_at", "up", "uploads", "wanted", "wants",
     )  # fmt: skip
 
     def __init__(self, key: int, link: Link, address: str, pieces: int, now: float) -> None:
@@ -61,6 +61,7 @@ class Remote:
         self.since = now
         self.fast = False  # speaks BEP 6
         self.has = Bitfield(pieces)
+        self.counts = True  # its copies make a piece less rare: it may pass them on
         self.known = False  # it has told what it has
         self.interesting = 0  # pieces it has that we want
         self.chokes = True  # it serves nothing to us now
@@ -77,6 +78,10 @@ class Remote:
         self.target: memoryview | None = None  # and where they go; None: nowhere
         self.uploads: deque[tuple[int, int, int]] = deque()  # what it asked for
         self.given = 0  # blocks it sent that we could use
+        self.lent = 0  # bytes we sent it while we downloaded ourselves
+        self.denied = 0  # seconds for which it had what we wanted, and kept it
+        self.entrusted = 0  # pieces it got from us that nobody else had
+        self.passed = 0  # those of them that then appeared at others
         self.unasked = 0  # bytes it sent that nobody asked for
         self.down = Meter(now)
         self.up = Meter(now)
@@ -104,6 +109,8 @@ class Remote:
 
     def measure(self, now: float) -> None:
         """Once a second: fit the pipeline to the rate."""
+        if self.chokes and self.interesting > 0:
+            self.denied += 1
         self.up.rate(now)
         rate = self.down.rate(now)
         ahead = rate / BLOCK * (QUEUE_TIME + self.rtt)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from shoal.swarm.blame import STRIKES_MAX
 from shoal.swarm.choker import Candidate, Choker
+from shoal.swarm.credit import Credit
 from shoal.swarm.layout import Layout
 from shoal.swarm.pieces import Bitfield
 from shoal.swarm.rate import Bucket, Budget, Meter
@@ -46,6 +47,7 @@ class Serving:
         rng: "Random",
         now: float,
         *,
+        credit: Credit | None = None,
         choker: Choker | None = None,
         budget: Budget | None = None,
         cache: int = CACHE,
@@ -53,6 +55,7 @@ class Serving:
         self.layout = layout
         self.have = have
         self.remotes = remotes
+        self.credit = credit or Credit(remotes, [0] * layout.count, layout.piece_length)
         self.choker = choker or Choker(rng)
         self.budget = budget or Budget([Bucket(None, now)])
         self.up = Meter(now)
@@ -70,7 +73,9 @@ class Serving:
     def interested(self, remote: Remote, now: float) -> None:
         """It wants something; while there is a free place, it need not wait for the choker."""
         remote.wants = True
-        if self.choker.has_room(sum(each.unchoked for each in self.remotes.values())):
+        unchoked = sum(each.unchoked for each in self.remotes.values())
+        rides = self.seeding and self.credit.rides(remote)
+        if not rides and self.choker.has_room(unchoked, taker=self.credit.takes(remote)):
             self.serve(remote, now)
 
     def not_interested(self, remote: Remote) -> None:
@@ -114,6 +119,7 @@ class Serving:
             remote.uploads.popleft()
             remote.up.count(length)
             self.up.count(length)
+            self.credit.sent(remote, piece, length, seeding=self.seeding)
             return piece, begin, data
         return None
 
@@ -191,15 +197,48 @@ class Serving:
 
     def tick(self, now: float) -> None:
         self.up.rate(now)
-        if now < self.choker.deadline:
-            return
-        candidates = [candidate(remote, now) for remote in self.remotes.values()]
-        chosen = self.choker.decide(candidates, seeding=self.seeding, now=now)
+        due = now >= self.choker.deadline
+        if due or any(self._overdrawn(remote) for remote in self.remotes.values()):
+            peers = [self._candidate(remote, now) for remote in self.remotes.values()]
+            if due:
+                chosen = self.choker.decide(peers, seeding=self.seeding, now=now)
+            else:
+                chosen = self.choker.filled(peers, self._solvent())
+            self._serve_only(chosen, now)
+
+    def _overdrawn(self, remote: Remote) -> bool:
+        """It was served on trial, and has had enough of it."""
+        trial = remote.unchoked and not self.seeding and not remote.down.last
+        return trial and self.credit.takes(remote)
+
+    def _solvent(self) -> list[int]:
+        remotes = self.remotes.values()
+        return [r.key for r in remotes if r.unchoked and not self._overdrawn(r)]
+
+    def _serve_only(self, chosen: list[int], now: float) -> None:
         for remote in list(self.remotes.values()):
             if remote.key in chosen:
                 self.serve(remote, now)
             elif remote.unchoked:
                 self._choke(remote, now)
+
+    def _candidate(self, remote: Remote, now: float) -> Candidate:
+        """What the choker may know of a peer."""
+        return Candidate(
+            key=remote.key,
+            interested=remote.wants,
+            unchoked=remote.unchoked,
+            received=remote.down.last,
+            sent=remote.up.last,
+            since=remote.unchoked_at,
+            progress=len(remote.has) / max(1, remote.has.size),
+            newcomer=now - remote.since < NEWCOMER_AGE,
+            snubbing=remote.snubs,
+            blameless=remote.strikes <= STRIKES_MAX,
+            passes=remote.passed > 0,
+            rider=self.credit.rides(remote),
+            taker=self.credit.takes(remote),
+        )
 
     def serve(self, remote: Remote, now: float) -> None:
         if not remote.unchoked:
@@ -226,19 +265,3 @@ def chunk_size(piece_length: int) -> int:
     while size > CHUNK and size % 2 == 0:
         size //= 2
     return size if size <= CHUNK else CHUNK
-
-
-def candidate(remote: Remote, now: float) -> Candidate:
-    """What the choker may know of a peer."""
-    return Candidate(
-        key=remote.key,
-        interested=remote.wants,
-        unchoked=remote.unchoked,
-        received=remote.down.last,
-        sent=remote.up.last,
-        since=remote.unchoked_at,
-        progress=len(remote.has) / max(1, remote.has.size),
-        newcomer=now - remote.since < NEWCOMER_AGE,
-        snubbing=remote.snubs,
-        blameless=remote.strikes <= STRIKES_MAX,
-    )

@@ -212,7 +212,15 @@ class Transfer:
             torrent.layout, self._rng, now, have=have, order=order, memory=wish.memory, budget=down
         )
         up = Budget([self._own.up, self._budgets.up])
-        serving = Serving(torrent.layout, have, exchange.remotes, self._rng, now, budget=up)
+        serving = Serving(
+            torrent.layout,
+            have,
+            exchange.remotes,
+            self._rng,
+            now,
+            credit=exchange.credit,
+            budget=up,
+        )
         self.keeper = Keeper(self.disk, self.storage, exchange, serving)
         await self.keeper.reserve(full=self._allocates)
         if self._priorities is not None:
