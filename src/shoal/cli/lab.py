@@ -1,10 +1,10 @@
-"""shoal lab: replay looks closely at one run of a scenario; dht prints the tables of lookups."""
+"""shoal lab: replay looks closely at one run of a scenario; dht and swarms print tables."""
 
 import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from shoal.cli import lab_dht
+from shoal.cli import lab_dht, lab_swarms
 from shoal.cli.output import Output
 from shoal.errors import SimulationError
 from shoal.sim.run import find, name_of, run_one
@@ -23,10 +23,16 @@ def configure(parser: ArgumentParser) -> None:
         verbs.add_parser("dht", help="what lookups in a DHT cost, under each trouble")
     )
 
+    lab_swarms.configure(
+        verbs.add_parser("swarms", help="rarest first, tit for tat and free riders, compared")
+    )
+
 
 def run(args: Namespace, output: Output) -> int:
     if args.verb == "dht":
         return lab_dht.run(args, output)
+    if args.verb == "swarms":
+        return lab_swarms.run(args, output)
     if "" not in sys.path:
         sys.path.insert(0, "")  # scenarios are found from where the command is given
     scenario = find(args.scenario)

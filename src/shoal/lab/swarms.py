@@ -12,9 +12,10 @@ Michiardi, "Rarest first and choke algorithms are enough" (2006).
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 from random import Random
+from statistics import fmean
 from typing import Any
 
 from shoal.swarm.choker import Candidate, Choker
@@ -39,14 +40,14 @@ class Setting:
     contributors: int = 70
     riders: int = 0  # fetch and serve nobody
     seeds: int = 1
-    size: int = 16 << 20
-    piece: int = 64 << 10
-    up: float = 100_000.0
-    down: float = 400_000.0
-    seed_up: float = 400_000.0
+    size: int = 6 << 20
+    piece: int = 32 << 10
+    up: float = 75_000.0
+    down: float = 300_000.0
+    seed_up: float = 300_000.0
     order: Order = Order.RAREST
     fair: bool = True  # False: no tit for tat, places are given by chance
-    gives: float = 1.0  # a contributor stays until it has sent so many times the content
+    lingers: float = 30.0  # seconds for which a contributor that is complete serves on
 
 
 class Stingy(Choker):
@@ -220,10 +221,9 @@ class Peer:
 
     @property
     def done(self) -> bool:
-        """It has everything, and has given what it wants to give."""
-        setting = self.world.setting
-        wished = setting.gives * setting.size if self.kind == "contributor" else 0.0
-        return self.finished is not None and self.sent >= wished
+        """It has everything and goes; a rider at once."""
+        lingers = self.world.setting.lingers if self.kind == "contributor" else 0.0
+        return self.finished is not None and self.world.now >= self.finished + lingers
 
     def leave(self) -> None:
         self.here = False
@@ -304,3 +304,46 @@ class SwarmWorld:
             peer.finished - 1000.0 for peer in self.peers
             if peer.kind == kind and peer.finished is not None
         )  # fmt: skip
+
+
+def race(seed: int, setting: Setting) -> dict[str, Any]:
+    """How long everybody takes in one swarm."""
+    world = SwarmWorld(seed, setting)
+    world.run()
+    times = world.times("contributor")
+    return {
+        "order": setting.order.value,
+        "tit_for_tat": setting.fair,
+        "contributors": setting.contributors,
+        "finished": len(times),
+        "mean_s": round(fmean(times), 1),
+        "last_s": round(times[-1], 1),
+        "riders_s": round(fmean(late), 1) if (late := world.times("rider")) else None,
+        "seed_copies": round(world.peers[0].sent / setting.size, 2),
+    }
+
+
+def orders(seed: int, setting: Setting) -> list[dict[str, Any]]:
+    """Rarest first beside random pieces."""
+    both = (Order.RAREST, Order.RANDOM)
+    return [race(seed, replace(setting, order=order)) for order in both]
+
+
+def fairness(seed: int, setting: Setting, *, count: int) -> list[dict[str, Any]]:
+    """Tit for tat beside places given by chance, among free riders."""
+    return [race(seed, replace(setting, riders=count, fair=fair)) for fair in (True, False)]
+
+
+def riders(seed: int, setting: Setting, *, count: int) -> dict[str, Any]:
+    """What free riders cost the contributors, and themselves."""
+    alone = race(seed, setting)
+    among = race(seed, replace(setting, riders=count))
+    return {
+        "seed": seed,
+        "riders": count,
+        "alone_s": alone["mean_s"],
+        "among_s": among["mean_s"],
+        "riders_s": among["riders_s"],
+        "delay": round(among["mean_s"] / alone["mean_s"], 3),
+        "later": round(among["riders_s"] / among["mean_s"], 2),
+    }

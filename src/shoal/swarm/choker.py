@@ -25,7 +25,6 @@ SLOTS = 8  # peers sent to at the same time, the optimistic one among them
 TURN = 30.0  # seconds after which a seed gives a place to the next
 TRIALS = 1  # places of a seed for those who could not yet show whether they pass on
 NEWCOMER = 3.0  # how much likelier a new peer is tried than another
-RIDERS_EVERY = 3  # decisions of a seed, one of which lets free riders have what is left over
 TAKERS = 2  # places that takers may fill when nobody else wants them: an idle link helps no one
 
 
@@ -44,7 +43,6 @@ class Candidate:
     snubbing: bool = False  # sends nothing although asked
     blameless: bool = True  # False: sent bad data; never tried
     passes: bool = False  # what it alone got from us appeared at others
-    rider: bool = False  # gave nothing though it could
     taker: bool = False  # has shown that it gives nothing back
 
 
@@ -98,7 +96,6 @@ class Choker:
         self.slots = slots
         self.optimistic: int | None = None
         self._changed = float("-inf")
-        self._rounds = rng.randrange(RIDERS_EVERY)  # of seeding
         self.deadline = float("-inf")
 
     def decide(self, peers: Sequence[Candidate], *, seeding: bool, now: float) -> list[int]:
@@ -106,9 +103,6 @@ class Choker:
         self.deadline = now + INTERVAL
         if seeding:
             self.optimistic = None
-            self._rounds += 1
-            if self._rounds % RIDERS_EVERY:
-                peers = [peer for peer in peers if not peer.rider]
             return choose_seeding(peers, self.slots, now)
         known = {peer.key for peer in peers if peer.interested}
         if self.optimistic not in known or now - self._changed >= OPTIMISTIC_INTERVAL:

@@ -4,9 +4,6 @@ While we download, what we send to a peer is lent, and what it sends to us pays
 it back.  Everybody may owe an ALLOWANCE, or else nobody could begin; who owes
 more is a taker, and waits until nobody else wants the place.
 
-Who gave nothing at all though it could is a free rider; it is not forgotten
-when we are complete.
-
 A seed gets nothing back, but it can see whether a peer passes on: a piece that
 nobody else had is entrusted to it, and must soon appear at others.  Who was
 entrusted with several pieces that never appeared is a taker, too.  Only rare
@@ -23,7 +20,6 @@ from shoal.swarm.pieces import BLOCK
 from shoal.swarm.remote import Remote
 
 ALLOWANCE = 2 * BLOCK  # bytes that may be owed at least; a piece, where that is more
-DENIED_LEAST = 20  # seconds of keeping what we want after which it is no accident
 ENTRUSTED_LEAST = 1  # rare pieces given before a peer is judged by what it does with them
 SEVERAL = 0  # no peer's key
 PASSED_SHARE = 0.05  # of them that must appear at others
@@ -63,11 +59,6 @@ class Credit:
 
     def debt(self, remote: Remote) -> int:
         return remote.lent - remote.given * BLOCK
-
-    def rides(self, remote: Remote) -> bool:
-        """It owes much, never gave anything, and could have: no mere misfortune."""
-        owes = remote.lent > self.allowance and not remote.given
-        return owes and remote.denied >= DENIED_LEAST
 
     def takes(self, remote: Remote) -> bool:
         """It has shown that it gives nothing back."""

@@ -33,6 +33,7 @@ class Order(Enum):
 
     RAREST = "rarest"
     SEQUENTIAL = "sequential"
+    RANDOM = "random"  # for comparison
 
 
 class Picker:
@@ -92,7 +93,8 @@ class Picker:
             return None
         if self.order is Order.SEQUENTIAL:
             return self._first(has)
-        if at_random and (piece := self._any(has)) is not None:
+        by_chance = at_random or self.order is Order.RANDOM
+        if by_chance and (piece := self._any(has)) is not None:
             return piece
         return self._rarest(has)
 

@@ -48,7 +48,7 @@ class Remote:
     """One peer."""
 
     __slots__ = (
-        "address", "allowed", "asked", "chokes", "counts", "current", "denied", "down", "entrusted",
+        "address", "allowed", "asked", "chokes", "counts", "current", "down", "entrusted",
         "fast", "filling", "given", "granted", "has", "interesting", "key", "known", "last_block",
         "lent", "link", "lost", "passed", "pipeline", "queue", "rtt", "since", "snubs", "strikes",
         "target", "unasked", "unchoked", "unchoked_at", "up", "uploads", "wanted", "wants",
@@ -79,7 +79,6 @@ class Remote:
         self.uploads: deque[tuple[int, int, int]] = deque()  # what it asked for
         self.given = 0  # blocks it sent that we could use
         self.lent = 0  # bytes we sent it while we downloaded ourselves
-        self.denied = 0  # seconds for which it had what we wanted, and kept it
         self.entrusted = 0  # pieces it got from us that nobody else had
         self.passed = 0  # those of them that then appeared at others
         self.unasked = 0  # bytes it sent that nobody asked for
@@ -109,8 +108,6 @@ class Remote:
 
     def measure(self, now: float) -> None:
         """Once a second: fit the pipeline to the rate."""
-        if self.chokes and self.interesting > 0:
-            self.denied += 1
         self.up.rate(now)
         rate = self.down.rate(now)
         ahead = rate / BLOCK * (QUEUE_TIME + self.rtt)

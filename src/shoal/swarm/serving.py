@@ -74,8 +74,7 @@ class Serving:
         """It wants something; while there is a free place, it need not wait for the choker."""
         remote.wants = True
         unchoked = sum(each.unchoked for each in self.remotes.values())
-        rides = self.seeding and self.credit.rides(remote)
-        if not rides and self.choker.has_room(unchoked, taker=self.credit.takes(remote)):
+        if self.choker.has_room(unchoked, taker=self.credit.takes(remote)):
             self.serve(remote, now)
 
     def not_interested(self, remote: Remote) -> None:
@@ -236,7 +235,6 @@ class Serving:
             snubbing=remote.snubs,
             blameless=remote.strikes <= STRIKES_MAX,
             passes=remote.passed > 0,
-            rider=self.credit.rides(remote),
             taker=self.credit.takes(remote),
         )
 
