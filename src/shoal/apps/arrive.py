@@ -3,7 +3,7 @@
 Every file is a part file first, `NAME.shoal-part`, and gets its name when all of
 it is there and on the disk.  A name that is taken gets a number, unless the file
 there is the very same.  Blocks are written in the disk's threads, one after the other;
-a long file is synced as it grows, so that its end has not all of it to wait for.
+a very long file is synced as it grows.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ from shoal.swarm.storage import refuse_links
 
 AT_ONCE = 1  # block is written while the next arrives: two writers of a file wait for each other
 FINISHING = 8  # small files that are synced and renamed at the same time
-SYNC_EVERY = 64 << 20  # bytes of one file
+SYNC_EVERY = 1 << 30  # bytes of one file: what its end has to wait for
 
 
 @dataclass(slots=True)
