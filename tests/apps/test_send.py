@@ -294,6 +294,24 @@ def test_what_is_there_is_not_sent_again_and_never_written_over():
         world.run(scenario())
 
 
+def test_a_file_that_needs_another_name_takes_none_that_is_offered():
+    async def scenario():
+        await fill(alice.disk, files=files)
+        await bob.disk.make_folder(f"{OUT}/album")
+        await bob.disk.write(f"{OUT}/album/a.txt", 0, [b"mine"])
+        seller = Seller(alice)
+        await seller.start()
+        await bob.run(receive(bob, alice))
+        assert await bob.disk.read(f"{OUT}/album/a.txt") == b"mine"
+        assert await bob.disk.read(f"{OUT}/album/a.1.txt") == content("a.1.txt", 50_000)
+        assert await bob.disk.read(f"{OUT}/album/a.2.txt") == content("a.txt", 70_000)
+
+    files = {"a.1.txt": 50_000, "a.txt": 70_000}
+    with world_of() as world:
+        alice, bob = world.host("alice"), world.host("bob")
+        world.run(scenario())
+
+
 def test_a_receiver_may_say_no_after_it_has_seen_the_names():
     async def scenario():
         async def no(items):

@@ -80,6 +80,7 @@ class Arrivals:
         self._done = done  # files that are here since an earlier connection
         self._progress = progress
         self._listings: dict[str, set[str]] = {}
+        self._offered = {self._wanted(item) for item in items}  # no other file takes these
         self._claims: dict[int, Claim] = {}
         self._tasks = Tasks()
         self._stores = Several(self._tasks, AT_ONCE)
@@ -137,7 +138,11 @@ class Arrivals:
         """The first name that is free, for this file and in this offer."""
         folder, name = os.path.split(file.path)
         names = await self._names(folder)
-        free = next(each for each in other_names(name) if each not in names)
+        free = next(
+            each
+            for each in other_names(name)
+            if each not in names and os.path.join(folder, each) not in self._offered
+        )
         names.add(free)
         file.path = os.path.join(folder, free)
 
