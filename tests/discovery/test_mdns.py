@@ -6,7 +6,7 @@ from random import Random
 import pytest
 from tests.discovery.neighbours import PEER
 
-from shoal.discovery import dns
+from shoal.discovery import dns, mdns
 from shoal.discovery.dns import Message, Record
 from shoal.discovery.lan import Found, Gone
 from shoal.discovery.mdns import (
@@ -129,15 +129,31 @@ def test_messages_beyond_the_limits_are_refused(data: bytes) -> None:
         dns.decode(data)
 
 
-def test_a_chain_of_pointers_ends() -> None:
-    """Each points at the one before: as deep as a datagram is long, and no deeper."""
+@pytest.mark.parametrize("pointers", [dns.POINTERS_MAX, dns.POINTERS_MAX + 1])
+def test_a_chain_of_pointers_ends(pointers: int) -> None:
+    """Each points at the one before; were it as long as a datagram, each record could walk it."""
     start = 12 + 1 + 10  # where the body of a first record of an unknown kind begins
-    places = [start, *range(start + 3, start + 2001, 2)]
+    places = [start, *range(start + 3, start + 3 + 2 * (pointers - 2), 2)]
     links = b"".join((0xC000 + place).to_bytes(2, "big") for place in places)
     first = b"\0\0\xff\0\1\0\0\0x" + (3 + len(links)).to_bytes(2, "big") + b"\1a\0" + links
     second = (0xC000 + places[-1] + 2).to_bytes(2, "big") + b"\0\x0c\0\1\0\0\0x\0\3\1b\0"
-    found = dns.decode(message(first + second, 0, 2, 0, 0))
-    assert found.records == [Record("a", dns.PTR, 120, "b")]
+    data = message(first + second, 0, 2, 0, 0)
+    if pointers > dns.POINTERS_MAX:
+        with pytest.raises(ProtocolError):
+            dns.decode(data)
+    else:
+        assert dns.decode(data).records == [Record("a", dns.PTR, 120, "b")]
+
+
+def test_texts_are_read_once_however_many_point_at_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+    monkeypatch.setattr(mdns, "_addresses_of", lambda texts: read.append(len(texts)) or ())
+    node = node_of()
+    node.seek(PEERS, 0.0)
+    pointers = [Record(PEERS, dns.PTR, ttl, "them") for ttl in range(1, 100)]
+    texts = [Record("them", dns.TXT, TTL, texts=(b"dnsaddr=x",) * 9)] * 2
+    node.receive(dns.encode_response(pointers, texts), THEM, 0.0)
+    assert read == [18]
 
 
 def test_what_says_nothing_here_is_passed_over() -> None:

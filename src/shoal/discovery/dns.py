@@ -18,6 +18,7 @@ from shoal.errors import ProtocolError
 DATAGRAM_MAX = 9000  # bytes (RFC 6762, 17)
 NAME_MAX = 255  # bytes (RFC 1035, 2.3.4)
 LABEL_MAX = 63  # bytes
+POINTERS_MAX = 16  # in one name; honest ones have two, and each record may walk them anew
 TEXT_MAX = 255  # bytes of one text in a TXT record
 QUESTIONS_MAX = 64  # in a message; honest ones have one or two
 RECORDS_MAX = 512  # in a message; a full datagram of known answers has about 300
@@ -172,13 +173,14 @@ def _decode_texts(body: bytes) -> tuple[bytes, ...]:
 def _decode_name(data: bytes, at: int) -> tuple[str, int]:
     """The name that begins here, and where what follows it begins."""
     labels: list[bytes] = []
-    size, after, least = 1, -1, at
+    size, after, least, pointers = 1, -1, at, 0
     while True:
         length = _part(data, at, 1)[0]
         if length >= _POINTER:
             target = int.from_bytes(_part(data, at, 2), "big") & 0x3FFF
-            if target >= least:
-                raise ProtocolError("a DNS name that does not point back")
+            pointers += 1
+            if target >= least or pointers > POINTERS_MAX:
+                raise ProtocolError("a DNS name that does not point back, or too often")
             after = at + 2 if after < 0 else after
             at = least = target
             continue

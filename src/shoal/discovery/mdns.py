@@ -135,6 +135,7 @@ class Mdns:
             if one.kind == dns.TXT:
                 texts[one.name] = texts.get(one.name, ()) + one.texts
         events: list[Event | None] = []
+        said: dict[str, tuple[str, ...]] = {}  # texts are read once, however many point at them
         for pointer in message.records:
             topic, name = pointer.name, pointer.target
             if pointer.kind != dns.PTR or not self.lan.seeks(topic) or name == self._name(topic):
@@ -142,8 +143,9 @@ class Mdns:
             if pointer.ttl == 0:
                 events.append(self.lan.goodbye(topic, name))
             elif name in texts:
-                said = _addresses_of(texts[name])
-                events.append(self.lan.heard(topic, name, said, source, now, pointer.ttl))
+                if name not in said:
+                    said[name] = _addresses_of(texts[name])
+                events.append(self.lan.heard(topic, name, said[name], source, now, pointer.ttl))
         return [event for event in events if event is not None]
 
     def _name(self, topic: str) -> str:
