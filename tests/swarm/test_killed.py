@@ -117,3 +117,45 @@ def test_a_download_that_is_killed_many_times_keeps_all_it_reported(
     assert same(source, tmp_path / "leech" / "multi")
     assert same(source, tmp_path / "out" / "multi")
     assert (source / "c").read_bytes() == counting(90_000)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(90)
+def test_shoal_get_that_is_killed_goes_on_where_it_was(source, tmp_path):
+    rng = random.Random(6)
+    environment = {"SHOAL_HOME": str(tmp_path / "home"), "SHOAL_PROFILE": "local"}
+    kept = 0
+
+    def pieces(child: Child) -> list[int]:
+        """What it had, each time that it said so while it downloaded."""
+        said = r'"state": ?"(?:downloading|seeding|stopped)".*?"pieces": ?(\d+)'
+        return [int(number) for number in re.findall(said, child.log)]
+
+    async def main():
+        nonlocal kept
+        disk = Disk()
+        async with Swarm(disk, random.Random(1), settings=SwarmSettings(up=UP / 2)) as seed:
+            port = await seed.listen(LOCAL)
+            torrent = (await seed.share(str(source), Recipe("v1", 32768))).torrent
+            path = tmp_path / "x.torrent"
+            path.write_bytes(torrent.encode())
+            command = [sys.executable, "-m", "shoal", "--json", "get", str(path)]
+            command += ["-o", str(tmp_path / "out"), "--peer", f"{LOCAL}:{port}"]
+            for _ in range(4):
+                child = await asyncio.to_thread(
+                    Child, command, environment=environment, ready='"pieces": ?[1-9]'
+                )
+                with child:
+                    await asyncio.sleep(rng.uniform(0, 0.5))
+                    child.signal(signal.SIGKILL)
+                    assert pieces(child)[0] >= kept
+                    kept = pieces(child)[-1]
+            child = await asyncio.to_thread(Child, command, environment=environment)
+            with child:
+                assert await asyncio.to_thread(child.wait) == 0
+                assert pieces(child)[0] >= kept
+        await disk.close()
+
+    asyncio.run(asyncio.wait_for(main(), 60))
+    assert kept
+    assert same(source, tmp_path / "out" / "multi")
