@@ -51,6 +51,7 @@ class Path:
     """One walk: its candidates, the closest first."""
 
     candidates: list[tuple[int, int, Candidate]]  # distance, order of arrival
+    new: int = 0  # of the candidates
     waiting: int = 0
     late: int = 0
     idle: int = 0  # answers since one that led closer
@@ -124,10 +125,11 @@ class Lookup:
         chosen: list[Contact] = []
         for path in self._paths:
             room = min(self._room(path), self.asked_max - self.asked)
-            if room <= 0 or path.finished:
+            if room <= 0 or path.finished or not path.new:
                 continue
             for candidate in islice(self._fresh(path), room):
                 candidate.state = WAITING
+                path.new -= 1
                 path.waiting += 1
                 self.asked += 1
                 chosen.append(candidate.contact)
@@ -194,7 +196,10 @@ class Lookup:
                 path.finished = not path.waiting and not path.late
             else:
                 closest = self._regarded(path, (SLOW, FAILED), self.k)
-                path.finished = all(candidate.state == ANSWERED for candidate in closest)
+                for candidate in closest:
+                    if candidate.state != ANSWERED:
+                        return False
+                path.finished = True
         return path.finished
 
     def _fresh(self, path: Path) -> Iterator[Candidate]:
@@ -230,6 +235,7 @@ class Lookup:
                 place = (self._distance_of(contact), len(self._seen), candidate)
                 self._seen[contact.address] = candidate
                 insort(path.candidates, place)
+                path.new += 1
                 path.finished = False
 
     def _introduce(self, candidate: Candidate, contact: Contact) -> None:

@@ -20,6 +20,7 @@ USUAL = 0.6  # of the answers come within this share of the round trips
 QUANTILE = 0.95  # and nearly all within this one
 MARGIN = 1.2  # for those that are a little later
 MARGIN_FEW = 2.0  # over the number of round trips: of few the latest says little
+USUAL_MIN = 0.02  # seconds: among neighbours a busy moment makes nobody late
 PATIENCE_MIN, PATIENCE_MAX = 0.05, 2.0  # seconds
 LIMIT_FACTOR = 4.0  # patiences after which a peer has failed
 LIMIT_MIN, LIMIT_MAX = 1.5, 8.0  # seconds
@@ -48,4 +49,5 @@ class RoundTrips:
             count = len(self._sorted)
             nearly_all = self._sorted[int(count * QUANTILE)] * (MARGIN + MARGIN_FEW / count)
             self.patience = min(max(nearly_all, PATIENCE_MIN), PATIENCE_MAX)
-            self.usual = min(self._sorted[int(count * USUAL)] * MARGIN, self.patience)
+            usual = max(self._sorted[int(count * USUAL)] * MARGIN, USUAL_MIN)
+            self.usual = min(usual, self.patience)
