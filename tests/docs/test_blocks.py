@@ -12,7 +12,7 @@ from tests.docs.surroundings import ROOT, environment
 
 from shoal.cli.main import COMMANDS
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!http)([^)#]+)")
 COMMAND = re.compile(r"(?:^    |`)shoal ([a-z]+)", re.MULTILINE)
