@@ -3,9 +3,9 @@
 A peer that downloads sends to those who send most to it (tit for tat), so that
 giving pays; one place goes to somebody by turns (optimistic unchoke), so that
 newcomers get a first piece and better partners are found.  A peer that has
-everything has no such measure: it favours those near their beginning, who
-then have something to trade, and near their end, who will soon be able to
-give, and passes its places round, so that nobody who only takes keeps one.
+everything has no such measure: it favours those who pass on what they get,
+tries others, those near their beginning or their end first, and passes its
+places round.  Who only takes gets a place that nobody else wants.
 
 Pure decisions over plain records.  Cohen, "Incentives build robustness in
 BitTorrent", section 3; Chow, Golubchik, Misra, "Improving BitTorrent: a simple
