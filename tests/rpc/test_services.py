@@ -19,6 +19,7 @@ from shoal.errors import (
 from shoal.node import Node
 from shoal.peer.key import PrivateKey
 from shoal.rpc import answer, native
+from shoal.rpc.record import ServiceRecord
 from shoal.sim.world import World
 
 LOOPS: list[Any] = [asyncio.new_event_loop, uvloop.new_event_loop]
@@ -114,6 +115,48 @@ def test_a_caller_that_waits_no_more_ends_the_call_there_too(loop: Any) -> None:
         assert not any(each.load for each in server.services.offered.values())
 
     run(case, loop)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_call_that_is_cancelled_before_it_begins_leaves_nothing(loop: Any) -> None:
+    async def case(caller: Node, server: Node) -> None:
+        stream = await caller.host.open(server.id, native.PROTOCOL)
+        pairs = [(native.Call(n, "slow", [60]), native.Cancel(n)) for n in range(50)]
+        stream.post(b"".join(native.encode(each) for pair in pairs for each in pair))
+        await caller.call("echo")
+        for _ in range(100):
+            if not server.services.offered["slow"].load:
+                break
+            await asyncio.sleep(0.01)
+        assert server.services.offered["slow"].load == 0
+        assert len(server.cancelled) == 50  # type: ignore[attr-defined]
+
+    run(case, loop)
+
+
+def test_who_asks_for_our_record_too_often_gets_it_a_few_times_and_costs_one_signature(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    signed: list[int] = []
+    seal = ServiceRecord.seal
+
+    def count(key: Any, offers: Any, sequence: int) -> bytes:
+        signed.append(sequence)
+        return seal(key, offers, sequence)
+
+    monkeypatch.setattr(ServiceRecord, "seal", count)
+    frames = native.Frames()
+    told: list[native.Message] = []
+
+    async def case(caller: Node, server: Node) -> None:
+        stream = await caller.host.open(server.id, native.PROTOCOL)
+        stream.post(b"".join(native.encode(native.Ask(n)) for n in range(100)))
+        while len(told) < 100:
+            told.extend(frames.receive(await stream.read()))
+        assert sum(type(each) is native.Told for each in told) <= 2 * answer.ASKS_MAX
+        assert len(signed) <= 2
+
+    run(case)
 
 
 @pytest.mark.parametrize("loop", LOOPS)

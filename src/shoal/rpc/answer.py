@@ -19,6 +19,10 @@ from shoal.rpc.native import Ask, Call, Cancel, Code, Failure, Frames, Result, T
 
 CALLS_MAX = 1000  # calls of one peer at once; further ones are refused as not executed
 
+ASKS_MAX = (
+    16  # questions after our record in one piece; each answer is far longer than its question
+)
+
 log = logging.getLogger(__name__)
 Handler = Callable[..., Any]
 
@@ -48,6 +52,7 @@ class Answers:
         self._record = record
         self._frames = Frames()
         self._hearing = False  # a call is being received
+        self._asks = 0  # in what is being received
         self._running: dict[int, asyncio.Task[None]] = {}
         self._out: list[bytes] = []
         self._loop = asyncio.get_running_loop()
@@ -65,6 +70,7 @@ class Answers:
     def _hear(self, data: memoryview) -> None:
         """What plain functions answer leaves as one piece, with the connection's next bytes."""
         self._hearing = True
+        self._asks = 0
         try:
             for message in self._frames.receive(data):
                 self._receive(message)
@@ -78,9 +84,16 @@ class Answers:
         elif type(message) is Cancel:
             task = self._running.get(message.number)
             if task is not None:
-                task.cancel()
+                self._loop.call_soon(task.cancel)  # once it has begun, or it would never end
         elif type(message) is Ask:
-            self._send(Told(message.number, self._record()))
+            self._tell(message)
+
+    def _tell(self, ask: Ask) -> None:
+        self._asks += 1
+        if self._asks > ASKS_MAX:
+            self._send(Failure(ask.number, Code.BUSY, f"over {ASKS_MAX} questions at once"))
+        else:
+            self._send(Told(ask.number, self._record()))
 
     def _begin(self, call: Call) -> None:
         service = self._services.get(call.name)

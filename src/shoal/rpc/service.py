@@ -51,6 +51,7 @@ TELL_AGAIN = 0.5  # seconds before a finder that told nobody is asked to again; 
 TELL_AGAIN_MAX = 30.0  # seconds
 TELL_AT_ONCE = 8  # services of which finders are told at a time
 NAMES_MAX = 10_000  # services of which something is remembered
+SIGN_AGAIN = 1.0  # seconds after which a record that says the same is signed anew
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +96,7 @@ class Services:
         self._opening: dict[PeerId, asyncio.Task[Line]] = {}
         self._known: dict[str, Destinations] = {}
         self._news = asyncio.Event()  # a service is offered that the finders may not know
+        self._signed: tuple[float, list[Offer], bytes] = (0.0, [], b"")
 
     # Offer
 
@@ -164,7 +166,12 @@ class Services:
             Offer(each.name, each.version, each.load, each.well is None or each.well())
             for each in self.offered.values()
         ]
-        return ServiceRecord.seal(self._host().offer.key, offers, int(self._clock() * 1e6))
+        now = self._clock()
+        at, before, sealed = self._signed
+        if not sealed or offers != before or not 0 <= now - at < SIGN_AGAIN:
+            sealed = ServiceRecord.seal(self._host().offer.key, offers, int(now * 1e6))
+            self._signed = now, offers, sealed
+        return sealed
 
     async def _serve(self, stream: Stream) -> None:
         await Answers(stream, self.offered, self.record).serve()
