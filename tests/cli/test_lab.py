@@ -47,3 +47,11 @@ def test_a_replay_of_nothing_is_wrong_usage(capsys: pytest.CaptureFixture[str]) 
     assert main(["lab", "replay", "nothing"]) == 2
     assert main(["lab", "replay", "no.such:scenario"]) == 2
     assert main(["lab"]) == 2
+
+
+def test_swarms_are_compared_with_each_seed_that_is_named(capsys):
+    few = ["--contributors", "4", "--riders", "2", "--size", "200000", "--seed", "1", "--seed", "2"]
+    assert main(["lab", "swarms", "riders", *few, "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert [row["seed"] for row in rows] == [1, 2]
+    assert main(["lab", "swarms", "riders", "--riders", "0"]) == 2
