@@ -5,10 +5,12 @@ from bisect import bisect_left
 
 import pytest
 
-from shoal.dht.chord import SUCCESSORS, Fingers, clockwise
+from shoal.dht.chord import STABILISE, SUCCESSORS, Chord, Fingers, clockwise
+from shoal.dht.kademlia import Parameters
 from shoal.dht.lookup import Lookup
-from shoal.dht.questions import Questions, Verb
+from shoal.dht.questions import Questions, Verb, Walk
 from shoal.dht.table import Contact
+from shoal.lab.overlays import EngineWorld, key_at
 
 BITS = 32
 
@@ -101,3 +103,73 @@ def test_questions_work_on_a_ring_as_on_a_table() -> None:
     walk = questions.walk(Verb.FIND_NODE, b"key", own + 2**30, 0.0)
     assert len(questions.out) == 1
     assert not walk.done
+
+
+def grown(size: int, seed: int) -> EngineWorld:
+    """A ring that one after the other has joined, by way of somebody drawn at random."""
+    world = EngineWorld(seed, Parameters(k=8, alpha=1), overlay=Chord)
+    for _ in range(size):
+        node = world.add()
+        if len(world.nodes) > 1:
+            known = world.rng.choice(world.nodes[:-1]).contact
+            node.engine.join(world.now, [Contact(0, b"", known.address)])
+        world.flush(node)
+        world.run(world.now + 2.0)
+    world.run(world.now + 10 * STABILISE)
+    return world
+
+
+def closed(world: EngineWorld) -> float:
+    """The share of those whose first successor is the true one."""
+    living = sorted(
+        (node for node in world.nodes if node.alive), key=lambda node: node.contact.position
+    )
+    following = [*living[1:], living[0]]
+    right = sum(
+        node.engine.table.successors[:1] == [after.contact]
+        for node, after in zip(living, following, strict=True)
+    )
+    return right / len(living)
+
+
+def owners_found(world: EngineWorld, lookups: int) -> float:
+    living = [node for node in world.nodes if node.alive]
+    found = 0
+    for _ in range(lookups):
+        asker, target = world.rng.choice(living), world.rng.getrandbits(160)
+        ended: list[Walk] = []
+
+        def finished(walk: Walk, now: float, ended: list[Walk] = ended) -> None:
+            ended.append(walk)
+
+        asker.engine.walk(Verb.FIND_NODE, key_at(target), world.now, finished=finished)
+        world.flush(asker)
+        while not ended:
+            world.run(world.now + 0.1)
+        true = min(
+            living, key=lambda node, target=target: (node.contact.position - target) % 2**160
+        )
+        found += true is asker or asker.engine.owner(ended[0]) == true.contact
+    return found / lookups
+
+
+@pytest.mark.slow
+def test_those_who_join_close_the_ring_and_find_every_owner() -> None:
+    world = grown(60, seed=1)
+    assert closed(world) == 1.0
+    assert owners_found(world, 40) == 1.0
+
+
+@pytest.mark.slow
+def test_when_a_third_leaves_without_a_word_the_ring_closes_again() -> None:
+    world = grown(60, seed=2)
+    for node in world.rng.sample(world.nodes, 20):
+        world.die(node)
+    world.run(world.now + 20 * STABILISE)
+    assert closed(world) >= 0.95
+    assert owners_found(world, 40) >= 0.95
+
+
+def test_a_ring_of_two_knows_both() -> None:
+    world = grown(2, seed=3)
+    assert closed(world) == 1.0

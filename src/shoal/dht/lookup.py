@@ -183,7 +183,7 @@ class Lookup:
 
         When a round has led no closer, all that is left is to hear the K closest.
         """
-        if path.idle >= self._alpha:
+        if path.idle >= max(self._alpha, ALPHA):
             return self.k - path.waiting
         if not self._slow:
             return self._alpha - path.waiting

@@ -276,7 +276,8 @@ def table_of(
     if not joined and node.contact.address not in filled:
         filled[node.contact.address] = None
         ids.fill(node.engine.table, world.rng, world.now)
-    return node.engine.table
+    table: Table = node.engine.table
+    return table
 
 
 def walk_in_rounds(

@@ -13,6 +13,7 @@ from heapq import heappop, heappush
 from random import Random
 from typing import Any
 
+from shoal.dht.chord import Chord
 from shoal.dht.kademlia import Kademlia, Parameters
 from shoal.dht.questions import Answer, Question, Verb
 from shoal.dht.table import Contact
@@ -33,7 +34,7 @@ def key_at(position: int) -> bytes:
 class EngineNode:
     """One engine in the world, and whether it lives, lies or keeps something."""
 
-    engine: Kademlia
+    engine: Any  # Kademlia, or an engine of the same shape
     contact: Contact
     alive: bool = True
     liar: bool = False
@@ -44,7 +45,15 @@ class EngineNode:
 class EngineWorld:
     """Engines that hear each other after a delay."""
 
-    def __init__(self, seed: int, parameters: Parameters, *, start: float = 1000.0) -> None:
+    def __init__(
+        self,
+        seed: int,
+        parameters: Parameters,
+        *,
+        start: float = 1000.0,
+        overlay: type[Kademlia] | type[Chord] = Kademlia,
+    ) -> None:
+        self.overlay = overlay
         self.rng = Random(seed)
         self.parameters = parameters
         self.now = start
@@ -55,10 +64,13 @@ class EngineWorld:
         self._events: list[tuple[float, int, Any, tuple[Any, ...]]] = []
         self._order = 0
 
-    def add(self, *, group: int | None = None, liar: bool = False) -> EngineNode:
-        own = self.rng.getrandbits(8 * ID_BYTES)
+    def add(
+        self, *, group: int | None = None, liar: bool = False, own: int | None = None
+    ) -> EngineNode:
+        """A node; liars may choose where it stands."""
+        own = self.rng.getrandbits(8 * ID_BYTES) if own is None else own
         address = len(self.nodes)
-        engine = Kademlia(
+        engine = self.overlay(
             key_at(own),
             Random(self.rng.getrandbits(64)),
             position_of=position_of,
