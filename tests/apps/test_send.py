@@ -5,7 +5,6 @@ import asyncio
 import pytest
 from tests.apps.parcels import (
     BLOCK,
-    CODE,
     FILES,
     HOME,
     OUT,
@@ -23,6 +22,7 @@ from shoal.apps.code import Code
 from shoal.apps.guard import SendSettings
 from shoal.errors import DiskFullError, LimitError, NotFoundError, RefusedError, UnreachableError
 
+WINDOW = 256 * 1024  # bytes that a stream takes before anybody reads
 pytestmark = pytest.mark.usefixtures("small_blocks")
 
 
@@ -332,5 +332,19 @@ def test_a_receiver_may_say_no_after_it_has_seen_the_names():
         world.run(scenario())
 
 
-def test_the_code_is_what_both_sides_think():
-    assert str(CODE) == "7042-guitar-library"
+def test_a_receiver_with_a_slow_disk_holds_the_sender_back():
+    async def scenario():
+        await fill(alice.disk, files={"big": 600 * BLOCK})
+        seller = Seller(alice)
+        await seller.start()
+        bob.disk.rate = 4 * BLOCK  # bytes a second
+        fetching = asyncio.ensure_future(bob.run(receive(bob, alice)))
+        await world.until(lambda: seller.told("connected"), within=60)
+        await asyncio.sleep(20)
+        assert seller.told("progress")[-1].done < 20 * 4 * BLOCK + 2 * WINDOW
+        fetching.cancel()
+        seller.task.cancel()
+
+    with world_of() as world:
+        alice, bob = world.host("alice"), world.host("bob")
+        world.run(scenario())

@@ -95,6 +95,18 @@ def test_stdin_is_sent_and_the_code_comes_by_stdin_or_environment(tmp_path):
         assert (out / "x.bin").read_bytes() == data
 
 
+def test_one_file_may_go_to_stdout(tmp_path):
+    data = os.urandom(300_000)
+    (tmp_path / "x").write_bytes(data)
+    with sending(tmp_path, str(tmp_path / "x")) as (sender, ready):
+        ended = subprocess.run(
+            [sys.executable, "-m", "shoal", "get", ready["code"], "-o", "-"],
+            capture_output=True, timeout=WAIT, env=environment(tmp_path / "receiver"), check=True,
+        )  # fmt: skip
+        assert ended.stdout == data
+        assert sender.wait(WAIT) == 0
+
+
 def test_other_words_are_refused_and_the_sender_is_told(tmp_path, album):
     with sending(tmp_path, str(album)) as (sender, ready):
         wrong = f"{ready['code'].split('-')[0]}-wrong-words"

@@ -8,6 +8,7 @@ Found on this network, in the DHT, or at the --peer given; see docs/send.md.
 
 import asyncio
 import os
+import shutil
 import sys
 import tempfile
 from argparse import ArgumentParser, Namespace
@@ -157,6 +158,8 @@ def say_ready(output: Output, node: Node, sender: Sender, files: int) -> None:
 
 async def receive(args: Namespace, text: str, output: Output) -> int:
     """Fetch what is sent under a code."""
+    if args.output == "-":
+        return await to_stdout(args, text, output)
     code = Code.parse(text)
     for word, near in code.mistakes().items():
         output.note(
@@ -177,6 +180,23 @@ async def receive(args: Namespace, text: str, output: Output) -> int:
                 result = await receiver.get(lambda: seek_at(places, code.number))
     say_received(args, output, result, asyncio.get_running_loop().time() - began)
     return 0
+
+
+async def to_stdout(args: Namespace, text: str, output: Output) -> int:
+    """One file, whole, to whoever reads our stdout: nothing else may be written there."""
+    if output.json:
+        raise UsageError("-o - writes the file to stdout: leave out --json")
+    quiet = Output(sys.stderr, sys.stderr, debug=output.debug)
+    with tempfile.TemporaryDirectory(prefix="shoal-get-") as folder:
+        args.output = folder
+        code = await receive(args, text, quiet)
+        paths = [os.path.join(at, name) for at, _, names in os.walk(folder) for name in names]
+        if len(paths) != 1:
+            raise UsageError(f"-o - takes one file, not {len(paths)}: name a folder")
+        with open(paths[0], "rb") as file:  # noqa: ASYNC230 (nothing else goes on any more)
+            shutil.copyfileobj(file, sys.stdout.buffer, BLOCK)
+            sys.stdout.buffer.flush()
+    return code
 
 
 def address_of(text: str) -> Multiaddr:

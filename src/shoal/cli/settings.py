@@ -10,9 +10,10 @@ from shoal.errors import UsageError
 
 
 def kinds() -> tuple[type, ...]:
-    """The settings classes of the services, which the composition root knows."""
+    """The settings classes: of the services, which the composition root knows, and above it."""
     daemon = import_module("shoal.web.settings").DaemonSettings
-    return (*import_module("shoal.node").SETTINGS, daemon)
+    send = import_module("shoal.apps.guard").SendSettings
+    return (*import_module("shoal.node").SETTINGS, send, daemon)
 
 
 def load(args: Namespace, flags: Iterable[tuple[str, Any]] = ()) -> Config:
