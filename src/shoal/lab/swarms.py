@@ -261,6 +261,7 @@ class SwarmWorld:
             up = setting.seed_up if kind == "seed" else setting.up
             for _ in range(count):
                 self.peers.append(Peer(self, kind, up))
+        self.seeds = [peer for peer in self.peers if peer.kind == "seed"]
         for peer in self.peers:
             self._introduce(peer)
             self.after(self.rng.random() * TICK, self._tick, peer)
@@ -271,6 +272,9 @@ class SwarmWorld:
 
     def _introduce(self, peer: Peer) -> None:
         """As a tracker does: everybody is told the seeds and, with few connections, others."""
+        knows = peer.exchange.seeding or all(seed in peer.connections for seed in self.seeds)
+        if knows and len(peer.connections) >= NEIGHBOURS // 2:
+            return
         others = [
             other for other in self.peers
             if other is not peer and other.here and other not in peer.connections
