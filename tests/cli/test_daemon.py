@@ -144,9 +144,9 @@ def test_share_and_get_are_handed_to_it_and_stay(tmp_path: Path) -> None:
 
 def test_a_job_in_another_profile_is_refused(tmp_path: Path) -> None:
     with up(tmp_path):
-        code, (error,) = shoal(tmp_path, "get", "ab" * 20, "--profile", "public")
+        code, events = shoal(tmp_path, "get", "ab" * 20, "--profile", "public")
         assert code == 2
-        assert "profile local" in error["error"]
+        assert "profile local" in events[-1]["error"]
 
 
 def test_killed_in_the_middle_it_goes_on_by_itself_and_keeps_its_pieces(tmp_path: Path) -> None:

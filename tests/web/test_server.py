@@ -237,6 +237,7 @@ def test_prometheus_and_openapi_are_served(tmp_path: Path) -> None:
             answer = await ask(one, "GET", "/metrics")
             assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
             assert b"# TYPE shoal_net_connections gauge" in answer.body
+            assert b"\nshoal_swarm_transfers 0" in answer.body
             described = (await ask(one, "GET", "/openapi.json")).json
             assert set(described["paths"]) == {f"/v1/{name}" for name in VERBS}
 

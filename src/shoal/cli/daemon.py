@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from shoal.cli.output import Output
 from shoal.cli.settings import pairs
-from shoal.config import read_home, read_profile
+from shoal.config import read_home
 from shoal.errors import NotRunningError, UsageError
 from shoal.quantity import format_rate, format_size, parse_rate
 from shoal.web.client import Daemon
@@ -62,8 +62,8 @@ def found(args: Namespace) -> Daemon | None:
     if args.set or args.config:
         return None  # settings of its own want a node of its own
     daemon = Daemon.find(home_of(args))
-    profile = args.profile or read_profile()
-    if daemon is not None and daemon.profile != profile:
+    profile = args.profile or os.environ.get("SHOAL_PROFILE") or ""
+    if daemon is not None and profile and daemon.profile != profile:
         raise UsageError(
             f"the node of this home (process {daemon.pid}) runs with profile {daemon.profile}, "
             f"this command with {profile}: use the same, or another --home"

@@ -36,7 +36,11 @@ class UnixConnection(HTTPConnection):
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
+        try:
+            self.sock.connect(self._path)
+        except OSError:
+            self.close()
+            raise
 
 
 class Daemon:
@@ -45,8 +49,8 @@ class Daemon:
     def __init__(
         self, connection: HTTPConnection, info: dict[str, Any], headers: dict[str, str]
     ) -> None:
-        self.pid: int = info["pid"]
-        self.profile: str = info["profile"]
+        self.pid = int(info["pid"])
+        self.profile = str(info["profile"])
         self._connection = connection
         self._headers = {"Content-Type": "application/json", **headers}
 
@@ -57,6 +61,7 @@ class Daemon:
         try:
             with open(os.path.join(folder, INFO), encoding="utf-8") as file:
                 info = json.load(file)
+            _ = int(info["pid"]), str(info["profile"])
             connection, headers = open_door(home, folder, info)
         except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
             return None
@@ -69,7 +74,7 @@ class Daemon:
         try:
             self._connection.request("POST", f"/v1/{verb}", arguments, self._headers)
             yield from self._events(self._connection.getresponse())
-        except (HTTPException, ConnectionError) as error:
+        except (HTTPException, ConnectionError, ValueError) as error:
             raise ClosedError(f"the daemon (process {self.pid}) has ended: {error}") from error
         except TimeoutError:
             mute = NotRunningError(f"process {self.pid} says nothing for {PATIENCE:g} s")
@@ -79,11 +84,16 @@ class Daemon:
             self._connection.close()
 
     def _events(self, response: HTTPResponse) -> Iterator[dict[str, Any]]:
+        event: Any = None
         while line := response.readline(LINE_MAX):
             event = json.loads(line)
+            if not isinstance(event, dict):
+                raise ValueError("no event")
             if "error" in event and "kind" in event:
                 raise error_of(event)
             yield event
+        if event is None or not response.isclosed():
+            raise ConnectionError("it was cut off")
 
 
 def open_door(

@@ -65,6 +65,7 @@ class Door:
 
     def __init__(self, node: Node) -> None:
         assert node.home is not None, "the socket lies in it"
+        measure(node)
         self.node = node
         self.folder = os.path.join(node.home.path, FOLDER)
         self.socket = ""  # the path of the unix socket
@@ -174,6 +175,28 @@ class Door:
             await events.aclose()
         await answer.write_eof()
         return answer
+
+
+def measure(node: Node) -> None:
+    """What Prometheus hears of contents and DHTs, beside what the host counts."""
+    jobs, metrics = node.swarm.jobs.all, node.metrics
+
+    def total(name: str) -> float:
+        return float(sum(getattr(job.progress(), name) for job in jobs.values()))
+
+    metrics.gauge("uptime_seconds", "since the node started", lambda: node.host.now - node.began)
+    metrics.gauge("swarm_transfers", "contents, running or not", lambda: len(jobs))
+    says = {"peers": "connected", "down": "bytes a second, now", "up": "bytes a second, now"}
+    for name, text in says.items():
+        metrics.gauge(f"swarm_{name}", f"of all contents: {text}", partial(total, name))
+    nodes = metrics.gauges("dht_nodes", "that the DHT knows", "network")
+    for name in node.dht.networks:
+        nodes.of(name).read = partial(dht_size, node, name)
+
+
+def dht_size(node: Node, name: str) -> float:
+    dht = node.dht.opened.get(name)
+    return dht.size if dht is not None else 0
 
 
 async def put(request: "web.BaseRequest", answer: "web.StreamResponse", data: bytes) -> None:
