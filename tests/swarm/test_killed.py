@@ -24,6 +24,7 @@ FILES = {"a": 700_001, "b/\u00fc": 2_500_000, "b/empty": 0, "c": 90_000}
 LIVES = 32
 UP = 1_000_000.0  # bytes/s of the seed: the content takes longer than most lives
 LONGEST = 0.25  # seconds until a life ends
+PATH = {"PYTHONPATH": os.pathsep.join([os.getcwd(), *sys.path])}
 HAVE = re.compile(r"^life (\d+) port (\d+) have(.*)$", re.MULTILINE)
 
 
@@ -96,7 +97,8 @@ def test_a_download_that_is_killed_many_times_keeps_all_it_reported(
             path.write_bytes(torrent.encode())
             got = await leech.download(torrent, str(tmp_path / "leech"))
             words = [str(path), str(tmp_path / "out"), f"{LOCAL}:{port}"]
-            with Child([sys.executable, "-m", "tests.swarm.victim", *words]) as child:
+            command = [sys.executable, "-m", "tests.swarm.victim", *words]
+            with Child(command, environment=PATH) as child:
                 lives = Lives(child, torrent, source.parent, tmp_path / "out")
                 for life in range(LIVES):
                     process = await asyncio.to_thread(lives.begin, life)
@@ -123,7 +125,7 @@ def test_a_download_that_is_killed_many_times_keeps_all_it_reported(
 @pytest.mark.timeout(90)
 def test_shoal_get_that_is_killed_goes_on_where_it_was(source, tmp_path):
     rng = random.Random(6)
-    environment = {"SHOAL_HOME": str(tmp_path / "home"), "SHOAL_PROFILE": "local"}
+    environment = {**PATH, "SHOAL_HOME": str(tmp_path / "home"), "SHOAL_PROFILE": "local"}
     kept = 0
 
     def pieces(child: Child) -> list[int]:
