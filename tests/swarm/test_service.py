@@ -247,6 +247,22 @@ def test_connections_are_bounded(tmp_path):
     run(main)
 
 
+@pytest.mark.parametrize("host", ["a..b", "a" * 64, "\0"])
+def test_a_link_that_names_a_host_which_cannot_be_harms_no_other_transfer(tmp_path, host):
+    async def main():
+        disk = Disk()
+        async with swarm(disk, 1) as a:
+            other = await a.download(Magnet.parse("ab" * 20), str(tmp_path / "other"))
+            peers = [(host, 80), (LOCAL, 70_000)]
+            bad = await a.download(Magnet.parse("cd" * 20), str(tmp_path / "bad"), peers=peers)
+            await asyncio.sleep(0.3)
+            assert not other.ended.is_set()
+            assert not bad.ended.is_set()
+        await disk.close()
+
+    run(main)
+
+
 def test_closing_twice_is_safe_and_nothing_is_started_afterwards(tmp_path):
     write_tree(tmp_path, {"file": 1000})
 

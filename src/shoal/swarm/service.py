@@ -296,8 +296,8 @@ class Swarm:
                 wire.place = self._limits.wire(address[0], loop.time(), inbound=False)
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 await loop.create_connection(lambda: wire, address[0], address[1])
-        except (OSError, TimeoutError, LimitError) as error:
-            wire.abort(ClosedError(str(error)))
+        except (OSError, TimeoutError, LimitError, ValueError, OverflowError) as error:
+            wire.abort(ClosedError(str(error)))  # the last two: links name hosts that cannot be
             self._wires.pop(wire, None)
             transfer.candidates.ended(address, loop.time(), useful=False)
             return
