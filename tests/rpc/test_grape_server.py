@@ -219,6 +219,19 @@ def test_connections_beyond_the_limit_and_silent_ones_are_closed(
         runner.run(patient())
 
 
+def test_who_does_not_read_its_replies_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with GrapeServer(host=LOCAL) as grape:
+            _, writer = await asyncio.open_connection(LOCAL, grape.api_port)
+            monkeypatch.setattr(grape_server.Connection, "close", lambda self: None)  # it waits
+            await asyncio.sleep(90)
+            assert not grape.connections
+            writer.close()
+
+    with asyncio.Runner(loop_factory=lambda: SimLoop(1)) as runner:
+        runner.run(main())
+
+
 def test_requests_on_one_connection_are_answered_in_order() -> None:
     async def case(all_: Sequence[GrapeServer], web: Web) -> None:
         reader, writer = await asyncio.open_connection(LOCAL, all_[0].api_port)

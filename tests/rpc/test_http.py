@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given, strategies as st
 
+from shoal.rpc import http
 from shoal.rpc.http import HEAD_MAX, Requests, encode_reply
 
 PLAIN = b"POST /lookup HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello"
@@ -42,6 +43,21 @@ def test_requests_before_garbage_are_read() -> None:
     requests = Requests(100)
     assert len(requests.receive(PLAIN + b"junk\r\n\r\n")) == 1
     assert requests.error is not None
+
+
+def test_what_comes_after_garbage_is_not_kept() -> None:
+    requests = Requests(100)
+    for _ in range(3):
+        assert requests.receive(b"junk\r\n\r\n" + PLAIN) == []
+    assert requests.idle
+
+
+def test_many_requests_at_once_are_cut_in_portions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each cut copies what is left, so that all of them cost the square of what is cut."""
+    whole = Requests(100).receive(PLAIN * 1000)
+    monkeypatch.setattr(http, "PORTION", 50)
+    assert Requests(100).receive(PLAIN * 1000) == whole
+    assert len(whole) == 1000
 
 
 @pytest.mark.parametrize(

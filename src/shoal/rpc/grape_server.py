@@ -219,5 +219,5 @@ class Connection(asyncio.Protocol):
 
     def close_if_late(self, now: float) -> None:
         allowed = IDLE if self._requests.idle else SLOW
-        if self._asked is None and now - self._since > allowed:
-            self.close()
+        if self._asked is None and now - self._since > allowed and self._transport is not None:
+            self._transport.abort()  # `close` would wait for who does not read its replies

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from shoal.errors import ProtocolError
 
 HEAD_MAX = 16_384  # bytes of a request line and its headers
+PORTION = 16_384  # bytes that are cut at a time: each cut copies what is left of them
 REASONS = {
     200: "OK",
     301: "Moved Permanently",
@@ -62,17 +63,26 @@ class Requests:
         return not self._buffer and self._head is None
 
     def receive(self, data: bytes) -> list[Request]:
-        self._buffer = self._buffer + data if self._buffer else data
         requests: list[Request] = []
         try:
-            while self.error is None and (request := self._next()) is not None:
-                requests.append(request)
-                if request.body is None:
-                    raise ProtocolError("the body of a request is too long")
+            if len(data) <= PORTION:
+                self._cut(data, requests)
+            else:
+                for start in range(0, len(data), PORTION):
+                    self._cut(data[start : start + PORTION], requests)
         except ProtocolError as error:
             self.error = error
             self._buffer = b""
         return requests
+
+    def _cut(self, data: bytes, requests: list[Request]) -> None:
+        if self.error is not None:
+            return  # nobody reads it, and it must not pile up
+        self._buffer = self._buffer + data if self._buffer else data
+        while (request := self._next()) is not None:
+            requests.append(request)
+            if request.body is None:
+                raise ProtocolError("the body of a request is too long")
 
     def _next(self) -> Request | None:
         if self._head is None and not self._read_head():

@@ -42,9 +42,12 @@ class Deadlines(Generic[Thing]):
 
     def _ring(self) -> None:
         now = self._loop.time()
-        while self._due and (due := next(iter(self._due.values()))) <= now:
-            self._end_first()
-        self._timer = self._loop.call_at(due, self._ring) if self._due else None
+        try:
+            while self._due and next(iter(self._due.values())) <= now:
+                self._end_first()
+        finally:  # whatever one of them raises, the others are ended too
+            due = next(iter(self._due.values()), None)
+            self._timer = None if due is None else self._loop.call_at(due, self._ring)
 
     def _end_first(self) -> None:
         thing = next(iter(self._due))
