@@ -29,7 +29,7 @@ from shoal.net.stream import Stream
 from shoal.net.tasks import Tasks
 from shoal.swarm.storage import refuse_links
 
-AT_ONCE = 1  # block is written while the next arrives: two writers of a file wait for each other
+AT_ONCE = 8  # blocks that wait for the disk while the next arrives
 FINISHING = 8  # small files that are synced and renamed at the same time
 SYNC_EVERY = 1 << 30  # bytes of one file: what its end has to wait for
 
@@ -84,6 +84,7 @@ class Arrivals:
         self._claims: dict[int, Claim] = {}
         self._tasks = Tasks()
         self._stores = Several(self._tasks, AT_ONCE)
+        self._writing = asyncio.Lock()
         self._endings = Several(self._tasks, FINISHING)
 
     @property
@@ -205,7 +206,8 @@ class Arrivals:
         return ending
 
     async def _store(self, part: str, at: int, chunks: list[bytes]) -> None:
-        await self._disk.write(part, at, chunks)
+        async with self._writing:  # two writers of one file would only wait for each other
+            await self._disk.write(part, at, chunks)
         self._progress(sum(map(len, chunks)))
 
     async def _finish(self, file: Arrival, stores: list[asyncio.Task[None]]) -> None:
