@@ -103,6 +103,7 @@ def test_dead_and_forbidden_trackers_are_gone_round() -> None:
             "udp://10.0.0.1:1/announce",
             "wss://127.0.0.1:1/",
             "http:///nohost",
+            "http://[nohost/announce",
             f"http://127.0.0.1:{port}/announce",
         )
         assert await swarm.peers.get() == []

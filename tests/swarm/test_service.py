@@ -263,6 +263,31 @@ def test_a_link_that_names_a_host_which_cannot_be_harms_no_other_transfer(tmp_pa
     run(main)
 
 
+def test_a_source_that_is_broken_ends_its_transfer_alone(tmp_path, caplog):
+    class Broken:
+        waiting = ""
+
+        async def run(self):
+            raise ValueError("broken")
+
+        async def stop(self):
+            pass
+
+    async def main():
+        disk = Disk()
+        async with swarm(disk, 1) as a:
+            other = await a.download(Magnet.parse("ab" * 20), str(tmp_path / "other"))
+            a.makers.append(lambda transfer: Broken())
+            bad = await a.download(Magnet.parse("cd" * 20), str(tmp_path / "bad"))
+            await bad.ended.wait()
+            assert "mistake" in str(bad.failure)
+            assert not other.ended.is_set()
+        await disk.close()
+
+    run(main)
+    assert "broken" in caplog.text
+
+
 def test_closing_twice_is_safe_and_nothing_is_started_afterwards(tmp_path):
     write_tree(tmp_path, {"file": 1000})
 

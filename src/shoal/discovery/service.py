@@ -116,7 +116,10 @@ class Trackers:
 
     async def _ask(self, url: str, announce: Announce) -> Answer:
         """One announce at one tracker; ShoalError when it fails for whatever reason."""
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError as error:
+            raise UsageError(f"{url} is no address: {error}") from None
         if not parts.hostname:
             raise UsageError(f"{url} names no host")
         if not self._allows(parts.hostname):

@@ -10,6 +10,7 @@ connections within its bounds.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -42,6 +43,7 @@ DIAL_BACK = 0.5  # seconds until a peer that left a seed too early is dialled
 PEER_ID = b"-SH0100-"
 _WIRE = WireSettings(idle=IDLE, closing=5.0, frame_max=2 << 20)
 
+log = logging.getLogger(__name__)
 SourceMaker = Callable[[Transfer], Source | None]  # asked for every new transfer
 
 
@@ -236,6 +238,9 @@ class Swarm:
             await transfer.run()
         except* ShoalError as group:  # one content's trouble, not that of the others
             transfer.failure = first_of(group)
+        except* Exception:  # a mistake of ours is not that of the others, either
+            log.exception("%s failed", transfer.name or transfer.id)
+            transfer.failure = ShoalError("a mistake in Shoal: its log says more")
         finally:
             self._running.pop(transfer, None)
             self.transfers.remove(transfer)
