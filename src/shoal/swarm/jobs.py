@@ -82,7 +82,8 @@ class Jobs:
             try:
                 kept = await saved.load(name, VERSION)
                 entry = Entry.decode(kept.data)
-            except (StorageError, ProtocolError) as error:
+                _ = entry.torrent  # it has to be one
+            except (StorageError, ProtocolError, UsageError) as error:  # also a stranger's file
                 log.warning("a transfer is left out: %s", error)
                 continue
             self.all[entry.id] = job = Job(entry)
