@@ -33,7 +33,7 @@ def test_who_has_no_token_or_a_wrong_one_stays_outside(tmp_path: Path) -> None:
 def test_pages_from_elsewhere_and_rebound_names_are_refused(tmp_path: Path, unix: bool) -> None:
     async def run() -> None:
         async with door(tmp_path) as one:
-            for host in ("evil.example", "evil.example:80", "", "127.0.0.1.evil.example"):
+            for host in ("evil.example", "evil.example:80", "", "127.0.0.1.evil.example", "["):
                 answer = await ask(one, "GET", "/v1/status", host=host, unix=unix)
                 assert answer.status in (400, 421), host
             for origin in (

@@ -212,7 +212,10 @@ async def put(request: "web.BaseRequest", answer: "web.StreamResponse", data: by
 
 def refuse(request: "web.BaseRequest", token: str | None) -> "web.Response | None":
     """The answer to who may not come in; None for who may."""
-    host = urlsplit(f"//{request.headers.get('Host', '')}")
+    try:
+        host = urlsplit(f"//{request.headers.get('Host', '')}")
+    except ValueError:
+        return failed(UsageError("this door is asked as localhost only"), 421)
     origin = request.headers.get("Origin")
     if host.hostname not in OUR_NAMES:
         return failed(UsageError("this door is asked as localhost only"), 421)
@@ -221,7 +224,9 @@ def refuse(request: "web.BaseRequest", token: str | None) -> "web.Response | Non
     if token is None:
         return None
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and compare_digest(given.strip().encode(), token.encode()):
+    if scheme.lower() == "bearer" and compare_digest(
+        given.strip().encode(errors="replace"), token.encode()
+    ):
         return None
     error = UsageError("a token is needed: `Authorization: Bearer` and what HOME/daemon/token has")
     return failed(error, 401, {"WWW-Authenticate": "Bearer"})
