@@ -156,6 +156,18 @@ def test_texts_are_read_once_however_many_point_at_them(monkeypatch: pytest.Monk
     assert read == [18]
 
 
+def test_a_question_that_is_put_many_times_is_looked_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    node = node_of()
+    node.seek(PEERS, 0.0)
+    looked: list[object] = []
+    monkeypatch.setattr(node.lan, "fresh", lambda topic, now: looked.append(topic) or [])
+    head = QUERY[:5] + bytes([64]) + QUERY[6:12]
+    node.receive(head + QUERY[12:] * 64, THEM, 1.0)
+    assert looked == [PEERS]
+
+
 def test_what_says_nothing_here_is_passed_over() -> None:
     nsec = b"\1a\0\0\x2f\0\1\0\0\0x\0\3abc"
     chaos = b"\1a\0\0\x0c\0\3\0\0\0x\0\3\1b\0"

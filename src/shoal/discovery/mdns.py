@@ -120,11 +120,12 @@ class Mdns:
         for record in message.records:
             if record.kind == dns.PTR:
                 known.setdefault(record.name, []).append(record.target)
-        for name, _ in message.questions:
+        for name in dict.fromkeys(name for name, _ in message.questions):
             silent = known.get(name, ())  # will not answer: do we need no word of theirs either?
-            ours = {*self.lan.fresh(name, now), self._name(name)}
-            if self.lan.seeks(name) and ours.issuperset(silent):
-                self.lan.overheard(name, now)
+            if self.lan.seeks(name):
+                ours = {*self.lan.fresh(name, now), self._name(name)}
+                if ours.issuperset(silent):
+                    self.lan.overheard(name, now)
             for topic in (name, *(t for t in self._offers if self._name(t) == name)):
                 if self._name(topic) not in known.get(topic, ()):
                     self.lan.asked(topic, now)
