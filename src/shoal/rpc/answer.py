@@ -18,10 +18,7 @@ from shoal.rpc import native
 from shoal.rpc.native import Ask, Call, Cancel, Code, Failure, Frames, Result, Told
 
 CALLS_MAX = 1000  # calls of one peer at once; further ones are refused as not executed
-
-ASKS_MAX = (
-    16  # questions after our record in one piece; each answer is far longer than its question
-)
+ASKS_MAX = 16  # questions after our record in one piece: answers are far longer
 
 log = logging.getLogger(__name__)
 Handler = Callable[..., Any]
