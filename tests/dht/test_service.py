@@ -268,3 +268,22 @@ def test_random_datagrams_do_not_stop_a_service() -> None:
         assert await net.on(1, net.dhts[1].provide(KEY, Announced(7))) > 0
 
     simulate(scenario, size=4)
+
+
+def test_what_a_node_keeps_itself_it_finds_even_alone() -> None:
+    with World(3) as world:
+        net = Net(world)
+
+        async def main() -> None:
+            await net.grow(2)
+            item = make_immutable(b"kept by the other one")
+            assert await net.on(1, net.dhts[1].put(Mutation(item))) == 1
+            assert (await net.on(0, net.dhts[0].get(item.key))).value == item.value
+            assert await net.on(1, net.dhts[1].provide(KEY, Announced(4000))) == 1
+            net.hosts[1].crash()
+            await asyncio.sleep(3600)  # the other one is forgotten
+            assert (await net.on(0, net.dhts[0].get(item.key))).value == item.value
+            with pytest.raises((NotFoundError, UnreachableError)):
+                await net.on(0, net.dhts[0].get(bytes(20)))
+
+        world.run(main())

@@ -5,10 +5,11 @@ asyncio, uvloop and the simulator.
 """
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from shoal.dht.kademlia import Kademlia
 from shoal.dht.krpc import Address
+from shoal.dht.questions import Verb
 
 
 class Core(Protocol):
@@ -44,6 +45,11 @@ class Pump:
     @property
     def engine(self) -> Kademlia:
         return self.core.engine
+
+    def stored(self, verb: Verb, key: bytes) -> list[Any]:
+        """What the node keeps of others; a Grape's service asks its own stores."""
+        found: list[Any] = cast("Any", self.core).stored(verb, key, self._time())
+        return found
 
     def receive(self, data: bytes, address: Address) -> None:
         core = self.core

@@ -15,8 +15,8 @@ streams of the host).
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Hashable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable, Sequence
+from contextlib import aclosing, suppress
 from typing import Any, Protocol, Self
 
 from shoal.dht.crawl import Crawl
@@ -45,6 +45,7 @@ class Carrier(Protocol):
 
     @property
     def engine(self) -> Kademlia: ...
+    def stored(self, verb: Verb, key: bytes, /) -> list[Any]: ...  # by ourselves
     def poke(self) -> None: ...
     def close(self) -> None: ...
 
@@ -156,8 +157,8 @@ class Dht:
     async def providers(self, key: bytes, *, watcher: Watcher | None = None) -> AsyncIterator[Any]:
         """Who has it, each once, as they become known; leave the loop when you have enough."""
         seen: dict[Hashable, None] = {}
-        async for answer in self._answers(Verb.GET_PROVIDERS, key, watcher=watcher):
-            for provider in answer.values:
+        async for values in self._values(Verb.GET_PROVIDERS, key, watcher=watcher):
+            for provider in values:
                 if provider not in seen:
                     seen[provider] = None
                     await self._follow(self._lost(provider))
@@ -174,8 +175,8 @@ class Dht:
     ) -> AsyncIterator[Any]:
         """What is stored under a key: the first, then each that is better than those before."""
         best: Any = None
-        async for answer in self._answers(Verb.GET_VALUE, key, argument, watcher=watcher):
-            for record in answer.values:
+        async for values in self._values(Verb.GET_VALUE, key, argument, watcher=watcher):
+            for record in values:
                 if best is None or self.words.better(record, best):
                     best = record
                     yield record
@@ -288,9 +289,24 @@ class Dht:
 
     # Walks
 
+    async def _values(
+        self, verb: Verb, key: bytes, argument: Any = None, *, watcher: Watcher | None = None
+    ) -> AsyncIterator[list[Any]]:
+        """What we keep ourselves, then the values of each answer; others need not exist."""
+        own = [value for carrier in self.carriers for value in carrier.stored(verb, key)]
+        if own:
+            yield own
+        try:
+            async with aclosing(self._answers(verb, key, argument, watcher=watcher)) as answers:
+                async for answer in answers:
+                    yield answer.values
+        except UnreachableError:
+            if not own:
+                raise
+
     async def _answers(
         self, verb: Verb, key: bytes, argument: Any = None, *, watcher: Watcher | None = None
-    ) -> AsyncIterator[Answer]:
+    ) -> AsyncGenerator[Answer, None]:
         """Each answer of a walk as it comes; whoever stops listening stops the walk."""
         heard: asyncio.Queue[Answer | None] = asyncio.Queue()
         walks = self._start(verb, key, argument, heard, watcher)

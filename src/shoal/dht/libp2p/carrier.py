@@ -130,6 +130,9 @@ class Carrier:
     def engine(self) -> Kademlia:
         return self.core.engine
 
+    def stored(self, verb: Verb, key: bytes) -> list[Any]:
+        return self.core.stored(verb, key, self._loop.time())
+
     def poke(self) -> None:
         """Somebody has asked the engine for something."""
         if self._closed:

@@ -187,6 +187,13 @@ class Core:
         except (LimitError, ProtocolError):
             return  # the others may have room, or know better
 
+    def stored(self, verb: Verb, key: bytes, now: float) -> list[Any]:
+        """What we keep under a key, as somebody else's answer would have it."""
+        if verb is Verb.GET_PROVIDERS:
+            return list(self.replies.providers.get(key, now))
+        value = self.replies.value(key, now)
+        return [Value(key, value)] if value is not None else []
+
     def value(self, key: bytes, value: bytes) -> Value:
         """A record that others will take; UsageError if they would not."""
         try:

@@ -98,7 +98,7 @@ class Replies:
     def keep_value(self, key: bytes, value: bytes, now: float, group: object = None) -> None:
         """ProtocolError if it is no good, or older than ours."""
         self.validators.check(key, value, self.today())
-        stored = self._value(key, now)
+        stored = self.value(key, now)
         if stored == value:
             pass  # its life begins anew
         elif stored is not None and not self.validators.better(key, value, stored):
@@ -128,7 +128,7 @@ class Replies:
         return KadMessage(messages.FIND_NODE, message.key, closer=[*first, *closer][: self._k])
 
     def _get_value(self, message: KadMessage, asker: Asker, now: float) -> KadMessage:
-        value = self._value(message.key, now)
+        value = self.value(message.key, now)
         record = None if value is None else RecordMessage(message.key, value)
         closer = self._closer(message, asker, now)
         return KadMessage(messages.GET_VALUE, message.key, record, closer)
@@ -191,7 +191,7 @@ class Replies:
         addresses = worth(self.book.addresses(peer, now), asker.remote)
         return [_message(peer, addresses, self.connected(peer))] if addresses else []
 
-    def _value(self, key: bytes, now: float) -> bytes | None:
+    def value(self, key: bytes, now: float) -> bytes | None:
         record = self.values.get(key, now).get(None)
         if record is None or not self.validators.allows(key, record.value, self.today()):
             return None  # it has expired by its own terms

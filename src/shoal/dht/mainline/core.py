@@ -153,6 +153,13 @@ class Mainline:
     def contact(self, node_id: bytes, address: Address) -> Contact:
         return contact_of(node_id + pack_address(address))
 
+    def stored(self, verb: Verb, key: bytes, now: float) -> list[Any]:
+        """What we keep under a key, as somebody else's answer would have it."""
+        if verb is Verb.GET_PROVIDERS:
+            return unpack_values(list(self.replies.peers.get(key, now)))
+        item = self.replies.item(key, now)
+        return [item] if item is not None else []
+
     def join(self, now: float, bootstrap: Iterable[Address] = ()) -> None:
         self.engine.join(now, [Contact(0, b"", address) for address in bootstrap])
         self.flush()

@@ -179,7 +179,7 @@ class Replies:
         key = arguments[b"target"]
         result = self._near(arguments, key)
         result[b"token"] = self.tokens.give(asked.host, key, asked.now)
-        item = self._item(key, asked.now)
+        item = self.item(key, asked.now)
         if item is not None:
             sequence = arguments.get(b"seq")
             old = isinstance(sequence, int) and item.public_key and sequence >= item.sequence
@@ -240,13 +240,13 @@ class Replies:
                 result[name] = self.other_family(target)
         return result
 
-    def _item(self, key: bytes, now: float) -> Item | None:
+    def item(self, key: bytes, now: float) -> Item | None:
         record: Record | None = self.items.get(key, now).get(None)
         return record.value if record else None
 
     def _conflict(self, item: Item, key: bytes, cas: Any, now: float) -> tuple[int, str] | None:
         """Why a mutable item may not take the place of the one that is there."""
-        stored = self._item(key, now)
+        stored = self.item(key, now)
         if stored is None or not item.public_key:
             return None
         if isinstance(cas, int) and cas != stored.sequence:
