@@ -94,6 +94,7 @@ class Services:
         self._clock = clock
         self._lines: dict[PeerId, Line] = {}
         self._opening: dict[PeerId, asyncio.Task[Line]] = {}
+        self._finding: dict[str, asyncio.Task[None]] = {}
         self._known: dict[str, Destinations] = {}
         self._news = asyncio.Event()  # a service is offered that the finders may not know
         self._signed: tuple[float, list[Offer], bytes] = (0.0, [], b"")
@@ -250,8 +251,7 @@ class Services:
         known = self._known.get(name)
         if known is None or now >= known.fresh_until:
             known = self._known.setdefault(name, Destinations())
-            async with asyncio.timeout_at(deadline):  # for peers and finders
-                await self._find(name, known)
+            await self._find_once(name, known, deadline)
             while len(self._known) > NAMES_MAX:
                 del self._known[next(iter(self._known))]
         return known.choose(self._rng, now, tried)
@@ -263,6 +263,16 @@ class Services:
             return found
         brought = await asyncio.gather(*(self._bring(name, finder) for finder in self.finders))
         return list({each.peer: each for some in brought for each in some}.values())
+
+    async def _find_once(self, name: str, known: Destinations, deadline: float) -> None:
+        """Callers who want the same name meanwhile share the search."""
+        finding = self._finding.get(name)
+        if finding is None:
+            finding = self._host().tasks.start(self._find(name, known), f"find {name}")
+            self._finding[name] = finding
+            finding.add_done_callback(lambda _: self._finding.pop(name, None))
+        async with asyncio.timeout_at(deadline):  # for peers and finders
+            await asyncio.shield(finding)
 
     async def _find(self, name: str, known: Destinations) -> None:
         now = asyncio.get_running_loop().time()
