@@ -50,7 +50,8 @@ def test_what_is_announced_is_found_hop_by_hop(router: str) -> None:
     assert found["addresses"]
     code, (table,) = dht(router, "find", str(PEER))
     assert [row["id"] for row in table["peers"]] == [router.split("/p2p/")[1]]  # type: ignore[attr-defined]
-    assert dht(router, "crawl")[1][-1] == {"peers": 1}
+    crawled = dht(router, "crawl")[1][-1]  # who announced may be remembered for a moment
+    assert crawled["peers"] in (1, 2)  # type: ignore[index]
 
 
 @pytest.mark.slow

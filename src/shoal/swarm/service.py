@@ -103,7 +103,7 @@ class Swarm:
         self._by_hash: dict[bytes, Session] = {}
         self._wires: dict[PeerSocket, None] = {}
         self._accepted: dict[PeerSocket, None] = {}  # those who came, oldest first
-        self._dialling = 0
+        self._connecting: dict[asyncio.Task[None], None] = {}
         self._buffers = Buffers()
         self._limits = limits  # of the node, whose connections ours are too
         self._budgets = Budgets(
@@ -132,7 +132,15 @@ class Swarm:
         self._closed = True
         if self._server is not None:
             self._server.close()
-        for task in list(self._running.values()):
+        running = list(self._running.values())
+        for task in running:
+            task.cancel()
+        if running:
+            await asyncio.wait(running)
+        for wire in list(self._wires):
+            if not wire.closing:  # it belongs to no transfer: nobody has said goodbye
+                wire.abort(ClosedError("the swarm was closed"))
+        for task in list(self._connecting):
             task.cancel()
         if self._tasks is not None:
             await self._tasks.__aexit__(None, None, None)
@@ -281,15 +289,16 @@ class Swarm:
     # Connections
 
     def room(self) -> int:
-        free = self.settings.connections - len(self._wires) - self._dialling
+        free = self.settings.connections - len(self._wires) - len(self._connecting)
         if self._limits is not None:
-            free = min(free, self._limits.room - self._dialling)
-        return max(0, min(free, self.settings.dialling - self._dialling))
+            free = min(free, self._limits.room - len(self._connecting))
+        return max(0, min(free, self.settings.dialling - len(self._connecting)))
 
     def dial(self, transfer: Transfer, address: Address) -> None:
-        if self._tasks is not None:
-            self._dialling += 1
-            self._tasks.create_task(self._dial(transfer, address))
+        if self._tasks is not None and not self._closed:
+            task = self._tasks.create_task(self._dial(transfer, address))
+            self._connecting[task] = None
+            task.add_done_callback(lambda _: self._connecting.pop(task, None))
 
     async def _dial(self, transfer: Transfer, address: Address) -> None:
         loop = asyncio.get_running_loop()
@@ -307,7 +316,7 @@ class Swarm:
             transfer.candidates.ended(address, loop.time(), useful=False)
             return
         finally:
-            self._dialling -= 1
+            self._connecting.pop(cast("asyncio.Task[None]", asyncio.current_task()), None)
         await wire.wait_closed()
         self._wires.pop(wire, None)
         transfer.candidates.ended(address, loop.time(), useful=bool(core.peer_id))
