@@ -100,6 +100,9 @@ class Finished(Yamux):
     def wake(self) -> None:
         asyncio.get_running_loop().call_soon(self.flush)
 
+    def leave(self) -> None:
+        self.wake()
+
     def flush(self) -> None:
         data = b"".join(self.out)
         self.out.clear()

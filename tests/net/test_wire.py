@@ -117,6 +117,21 @@ def test_what_is_sent_in_one_tick_leaves_in_one_write() -> None:
     run(case)
 
 
+def test_a_lone_word_leaves_at_once_and_what_follows_in_its_tick_is_gathered() -> None:
+    async def case() -> None:
+        core = LineEcho()
+        wire = Wire(core)
+        transport = attach(wire)
+        for word in (b"one ", b"two ", b"three"):
+            core.out.append(word)
+            wire.leave()
+        assert (transport.writes, bytes(transport.sent)) == (1, b"one ")
+        await asyncio.sleep(0)
+        assert (transport.writes, bytes(transport.sent)) == (2, b"one two three")
+
+    run(case)
+
+
 @pytest.mark.parametrize("transform", [None, Flip])
 def test_a_block_goes_straight_into_its_place(transform: type[Session] | None) -> None:
     async def case() -> None:

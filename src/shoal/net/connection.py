@@ -49,6 +49,8 @@ class Link(Protocol):
 
     def wake(self) -> None: ...
 
+    def leave(self) -> None: ...
+
     def flush(self) -> None: ...
 
     def close(self) -> None: ...
@@ -194,11 +196,13 @@ class Connection:
             count: int = self._muxer.send(channel, part)
             taken += count
             self._unflushed += count
-            if self._unflushed < FLUSH_SIZE and not at_once:
-                self._link.wake()
-            else:
+            if self._unflushed >= FLUSH_SIZE:
                 self._unflushed = 0
                 self._link.flush()
+            elif at_once:
+                self._link.leave()
+            else:
+                self._link.wake()
             if count < len(part):
                 break  # `writable` is called when the window opens
         return taken

@@ -21,6 +21,7 @@ from shoal.net.multistream import Dialer, Listener
 from shoal.net.mux.sink import How
 from shoal.peer.id import PeerId
 
+LONE_MAX = 1024  # bytes: a write up to this leaves at once if it is the first of its tick
 SMALL = 4096  # bytes: shorter pieces are gathered, so that single bytes cost no object each
 MESSAGE_MAX = 4 << 20  # bytes of one message; libp2p's largest (Kademlia, bitswap)
 
@@ -250,7 +251,8 @@ class Stream:
         """
         if type(data) is not bytes:
             data = bytes(data)  # the caller may change it before it has left
-        taken = 0 if self._blocked else self._send(data)
+        lone = len(data) <= LONE_MAX and self._agreement is None
+        taken = 0 if self._blocked else self._send(data, lone)
         if taken < len(data):
             await self._wait_written(memoryview(data)[taken:], partly=taken > 0)
 

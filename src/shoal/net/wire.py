@@ -30,6 +30,7 @@ from shoal.net.buffers import Buffers
 from shoal.net.clock import clock_of
 
 KEEP_MAX = 4096  # bytes: a shorter incomplete frame is copied away, so that its buffer is free
+NOTHING = memoryview(b"")
 
 
 class Core(Protocol):
@@ -71,9 +72,6 @@ class WireSettings:
     out_max: int = field(default=8 << 20, metadata={"help": "unsent bytes: the wire is cut"})
 
 
-NOTHING = memoryview(b"")
-
-
 class Wire(asyncio.BufferedProtocol):
     """One connection's pump.  Hand it to `create_connection`, or `feed` it by hand."""
 
@@ -86,11 +84,9 @@ class Wire(asyncio.BufferedProtocol):
         buffers: Buffers | None = None,
     ) -> None:
         self.settings = settings or WireSettings()
-        self.received = 0  # bytes, as they travel
-        self.sent = 0
+        self.received = self.sent = 0  # bytes, as they travel
         self.error: Exception | None = None
-        self.ended = False  # nothing more comes or goes
-        self.lost = False  # and the transport has gone
+        self.ended = self.lost = False  # nothing more comes or goes; and the transport has gone
         self.writable = True
         self._buffers = buffers or Buffers()
         self._view = NOTHING  # the receive buffer; _start to _end waits for the core
@@ -103,10 +99,9 @@ class Wire(asyncio.BufferedProtocol):
         self._pumping = self._waking = self._closing = False
         self._timer: asyncio.TimerHandle | None = None
         self._armed = inf  # when the timer rings
-        self._ready_by = inf  # when a handshake must have ended
+        self._ready_by = self._idle_at = inf  # when a handshake, and silence, must have ended
         self._reason = ""
         self._heard = 0.0
-        self._idle_at = inf
         self._gone: asyncio.Event | None = None  # for whoever waits for the end
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)
         self._adopt(core, secure)
@@ -381,6 +376,12 @@ class Wire(asyncio.BufferedProtocol):
         if not self.ended:
             self._flush()
 
+    def leave(self) -> None:
+        """Send now if nothing was to leave in this tick yet; what comes after it is gathered."""
+        if not self._waking and not self._pumping and not self.ended:
+            self._flush()
+            self.wake()
+
     def _flush(self) -> None:
         out = self._core.out
         if not out or self.closing or self._transport is None:
@@ -389,11 +390,10 @@ class Wire(asyncio.BufferedProtocol):
         out.clear()
         if self._secure is not None:
             parts = self._secure.seal(parts)
+        self.sent += sum(map(len, parts))
         if len(parts) == 1:
-            self.sent += len(parts[0])
             self._transport.write(parts[0])
         else:
-            self.sent += sum(map(len, parts))
             self._transport.writelines(parts)
         if not self.writable and self._transport.get_write_buffer_size() > self.settings.out_max:
             self.abort(LimitError(f"over {self.settings.out_max} bytes wait for the peer"))
