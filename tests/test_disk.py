@@ -356,6 +356,7 @@ async def do_something(disk: Disk, folder: str, rng: Random) -> object:
     return result._replace(mtime_ns=0) if isinstance(result, real.Stat | simulated.Stat) else result
 
 
+@pytest.mark.slow
 def test_both_disks_answer_alike_to_whatever_is_asked(tmp_path: Path) -> None:
     async def body(seed: int) -> None:
         disks: list[tuple[Any, str]] = [

@@ -140,6 +140,7 @@ async def crashed_at(step: int, seed: int) -> tuple[bool, list[Kept | None], byt
     return done, left, identity
 
 
+@pytest.mark.slow
 def test_a_power_cut_at_any_step_leaves_the_old_or_the_new_content() -> None:
     old, new = Kept(1, b"old" * 1000), Kept(2, b"new" * 1000)
     met = []

@@ -48,6 +48,7 @@ def test_a_share_sent_back_is_refused():
         receiver.receive(receiver.share)
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=40) | st.binary(min_size=33, max_size=33))
 def test_garbage_raises_protocol_errors_only(data):
     receiver, _ = pair()

@@ -210,6 +210,7 @@ def test_ten_wrong_guesses_kill_the_code_and_the_sender_is_told():
         world.run(scenario())
 
 
+@pytest.mark.slow
 def test_a_crowd_of_guessers_has_ten_guesses_together():
     async def scenario():
         await fill(alice.disk)

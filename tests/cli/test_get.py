@@ -44,6 +44,7 @@ def get(capsys, *arguments: str) -> tuple[int, list[dict]]:
     return code, [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "code", "kind"),
     [("/missing", 3, "NotFoundError"), ("/moved", 3, "NotFoundError"),

@@ -70,6 +70,7 @@ def test_a_busy_port_is_named(taken: int, capsys: pytest.CaptureFixture[str]) ->
     assert "choose another port" in said
 
 
+@pytest.mark.slow
 def test_who_does_not_answer_is_unreachable(taken: int, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["ping", f"/ip4/127.0.0.1/tcp/{taken}", "--timeout", "0.3"]) == 4
     assert "within 0.3 s" in capsys.readouterr().err

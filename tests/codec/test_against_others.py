@@ -167,6 +167,7 @@ GOOGLE = google_class(packed=False)
 PACKED = google_class(packed=True)
 
 
+@pytest.mark.slow
 @given(message=OUTERS)
 def test_messages_are_those_of_googles_library(message: Outer) -> None:
     data = message.encode()

@@ -81,6 +81,7 @@ def test_the_vectors_of_the_specification_hold(data: bytes, value: bencode.Value
     assert bencode.encode(value) == data
 
 
+@pytest.mark.slow
 @given(value=VALUES)
 def test_every_value_makes_a_round_trip(value: bencode.Value) -> None:
     assert bencode.decode(bencode.encode(value)) == value

@@ -107,6 +107,7 @@ def test_nested_messages_merge_field_by_field() -> None:
     assert message.trunk == Tree(name="a", branches=[Tree(name="b")])
 
 
+@pytest.mark.slow
 @given(message=EVERYTHING)
 def test_a_message_that_is_cut_short_is_refused_or_ends_between_fields(message: Everything) -> None:
     data = message.encode()

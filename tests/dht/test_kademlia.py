@@ -61,6 +61,7 @@ def test_everybody_finds_the_closest_after_joining() -> None:
         assert found == [contact.position for contact in world.nearest(others, target, 8)]
 
 
+@pytest.mark.slow
 def test_the_dead_are_forgotten_and_lookups_go_round_them() -> None:
     world = grown(60, seed=2)
     for node in world.nodes[::2]:

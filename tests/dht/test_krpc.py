@@ -135,6 +135,7 @@ Bencodable = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(fields=st.dictionaries(st.sampled_from([b"a", b"q", b"t", b"y", b"r", b"e"]), Bencodable))
 def test_dictionaries_of_the_wrong_shape_raise_only_protocol_errors(
     fields: dict[bytes, object],

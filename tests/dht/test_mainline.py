@@ -256,6 +256,7 @@ def test_an_empty_store_that_is_handed_in_is_used() -> None:
     assert node.replies.items is items
 
 
+@pytest.mark.slow
 def test_a_table_survives_a_restart() -> None:
     wires = network(20)
     address, core = list(wires.cores.items())[5]

@@ -142,6 +142,7 @@ async def _withdraw(dht: Dht, key: bytes) -> None:
     dht.withdraw(key)
 
 
+@pytest.mark.slow
 def test_after_a_change_of_address_everything_is_published_anew() -> None:
     async def scenario(net: Net) -> None:
         dht = net.dhts[1]

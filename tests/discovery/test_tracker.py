@@ -56,6 +56,7 @@ def test_a_bad_announce_is_refused_with_the_reason(query: bytes, words: str) -> 
         tracker.read_query(query)
 
 
+@pytest.mark.slow
 @given(peers=addresses, interval=st.integers(60, 7200))
 def test_an_answer_reads_back(peers: list[tuple[str, int]], interval: int) -> None:
     answer = Answer(peers, interval, Counters(3, 4, 0))

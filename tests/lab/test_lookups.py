@@ -5,6 +5,7 @@ import pytest
 from shoal.lab.lookups import churn, half, hops, liars
 
 
+@pytest.mark.slow
 def test_hops_in_filled_tables_are_as_published() -> None:
     row = hops(1, size=1000, k=8, lookups=200)
     assert row["hops"] == pytest.approx(2.3, rel=0.07)

@@ -15,6 +15,7 @@ def test_every_lookup_names_the_closest(tier: object) -> None:
     assert row["p95_s"] < 1.0
 
 
+@pytest.mark.slow
 def test_but_for_what_it_took_the_same_seed_gives_the_same_row() -> None:
     one, two = (service(3, size=30) for _ in range(2))
     assert {k: v for k, v in one.items() if k not in MEASURED} == {

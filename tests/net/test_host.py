@@ -211,6 +211,7 @@ def test_an_end_waits_for_the_agreement_of_a_lazy_stream() -> None:
     run(case)
 
 
+@pytest.mark.slow
 def test_a_cancelled_read_loses_nothing_and_a_cancelled_write_resets() -> None:
     async def case(a: Host, b: Host) -> None:
         stream = await a.open(b.addresses[0], "/echo")

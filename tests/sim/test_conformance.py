@@ -111,6 +111,7 @@ def test_timeouts_groups_and_shields(run: Run) -> None:
     assert run(main()) == "done"
 
 
+@pytest.mark.slow
 def test_wait_gather_and_as_completed(run: Run) -> None:
     async def main() -> None:
         tasks = [asyncio.create_task(asyncio.sleep(n / 10, n)) for n in (3, 1, 2)]

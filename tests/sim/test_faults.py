@@ -64,6 +64,7 @@ async def busy(host: Host) -> None:
             continue
 
 
+@pytest.mark.slow
 def test_after_the_storm_all_is_well() -> None:
     begun = [outcome.value for outcome in run_world(nothing_is_left, range(60))]
     assert max(begun) > 10

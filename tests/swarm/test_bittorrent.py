@@ -305,6 +305,7 @@ def test_garbage_raises_nothing_but_protocol_errors(data, knows):
     talk.heard()
 
 
+@pytest.mark.slow
 def test_damaged_conversations_raise_nothing_but_protocol_errors():
     rng = random.Random(7)
     good = [

@@ -15,6 +15,7 @@ def run(seed: int, scenario, **more) -> Crowd:
         return crowd
 
 
+@pytest.mark.slow
 def test_a_few_peers_fetch_from_one_seed_and_each_other():
     async def scenario(world, crowd):
         crowd.add("seed", 1, up=300_000)
@@ -37,6 +38,7 @@ def test_the_same_seed_gives_the_same_run():
     assert first.world.trace_hash == second.world.trace_hash
 
 
+@pytest.mark.slow
 def test_poisoners_are_found_and_banned_and_nobody_keeps_their_bytes():
     async def scenario(world, crowd):
         crowd.add("seed", 2)
@@ -51,6 +53,7 @@ def test_poisoners_are_found_and_banned_and_nobody_keeps_their_bytes():
     assert set(banned) == liars  # and no honest peer
 
 
+@pytest.mark.slow
 def test_a_crash_loses_no_noted_piece_and_a_torn_write_is_not_served():
     async def scenario(world, crowd):
         crowd.add("seed", 1, up=200_000)

@@ -37,6 +37,7 @@ def test_a_torrent_is_made_shown_and_checked(multi, tmp_path, capsys):
     assert (code, checked["incomplete"]) == (1, ["multi/f40000"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [

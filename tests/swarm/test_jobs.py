@@ -151,6 +151,7 @@ def test_a_damaged_entry_is_left_out_and_the_others_go_on(
     asyncio.run(run())
 
 
+@pytest.mark.slow
 def test_one_broken_transfer_leaves_the_others_alone(
     tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

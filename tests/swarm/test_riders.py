@@ -27,6 +27,7 @@ def test_thirty_riders_cost_seventy_contributors_little_and_themselves_much(seed
     assert row["later"] >= LATER
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_swarm():
     small = Setting(contributors=10, size=1 << 20)
     assert riders(3, small, count=4) == riders(3, small, count=4)

@@ -247,6 +247,7 @@ def test_connections_are_bounded(tmp_path):
     run(main)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("host", ["a..b", "a" * 64, "\0"])
 def test_a_link_that_names_a_host_which_cannot_be_harms_no_other_transfer(tmp_path, host):
     async def main():
@@ -305,6 +306,7 @@ def test_closing_twice_is_safe_and_nothing_is_started_afterwards(tmp_path):
     run(main)
 
 
+@pytest.mark.slow
 def test_peers_that_come_are_counted_while_they_stay():
     async def main():
         async with swarm(Disk(), 1, connections=3) as a:

@@ -153,6 +153,7 @@ def test_events_are_lines_or_server_sent_events_and_end_with_the_error(
     asyncio.run(run())
 
 
+@pytest.mark.slow
 def test_a_reader_who_does_not_read_is_waited_for_and_then_cut_off(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

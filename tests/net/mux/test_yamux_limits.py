@@ -61,6 +61,7 @@ FIELDS = st.tuples(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(st.lists(FIELDS, max_size=30))
 def test_any_order_of_frames_keeps_the_books(fields: list[tuple[int, int, int, int]]) -> None:

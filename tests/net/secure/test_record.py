@@ -32,6 +32,7 @@ def sizes(wire: bytes) -> list[int]:
     return found
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, 70_000), max_size=6), st.integers(1, 90_000))
 def test_what_is_sealed_is_opened_however_it_is_cut(lengths: list[int], chunk: int) -> None:
     sender, receiver = pair()
