@@ -18,7 +18,8 @@
     │   └── ResetError      and the other side cut it off
     └── SimulationError     a simulated run went wrong; it names the seed
         ├── DeadlockError   everybody waits and nothing will happen any more
-        └── LivelockError   everybody runs and time stands still
+        ├── LivelockError   everybody runs and time stands still
+        └── NotSimulatedError  something was used that a simulated world has not
 
 Errors say whose fault it was.  A docstring is the sentence that a user sees;
 the command prints it before what was tried and what to do next.
@@ -111,3 +112,10 @@ class DeadlockError(SimulationError):
 
 class LivelockError(SimulationError):
     """Callbacks run without end while the simulated time stands still."""
+
+
+class NotSimulatedError(SimulationError, NotImplementedError):
+    """This does not exist in a simulated world.
+
+    Libraries know asyncio's NotImplementedError, and take another way where they have one.
+    """

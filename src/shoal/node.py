@@ -135,25 +135,12 @@ class Node:
         self._muxers = made_of.muxers if muxers is None else muxers
         self._key = key or (None if keep else PrivateKey.generate(self.rng))
         self._handlers: dict[str, Handler] = {}
-        self.services = Services(
-            lambda: self.host,
-            self.handle,
-            rng=self.rng,
-            clock=clock,
-            settings=self.config.of(ServiceSettings),
-        )
+        self.services = self._make_services()
         self.service = self.services.service
         self.call = self.services.call
         self._web = Web()
         self.dht = Networks(choose_networks(self._networks(), self.config.dht))
-        self.neighbours = Neighbours(
-            self.rng,
-            self.book,
-            lambda: self.addresses,
-            settings=self.config.of(LanSettings),
-            loopback_only=self.config.loopback_only,
-            allows=self.config.allows,
-        )
+        self.neighbours = self._make_neighbours()
         self.swarm = Contents(self._make_swarm, self.disk, self._local)
         self.share = self.swarm.share
         self.get = self.swarm.get
@@ -162,6 +149,25 @@ class Node:
         self._introduction: Introduction | None = None
         self._closed = False
         self.began = 0.0  # of the loop's seconds
+
+    def _make_services(self) -> Services:
+        return Services(
+            lambda: self.host,
+            self.handle,
+            rng=self.rng,
+            clock=self.clock,
+            settings=self.config.of(ServiceSettings),
+        )
+
+    def _make_neighbours(self) -> Neighbours:
+        return Neighbours(
+            self.rng,
+            self.book,
+            lambda: self.addresses,
+            settings=self.config.of(LanSettings),
+            loopback_only=self.config.loopback_only,
+            allows=self.config.allows,
+        )
 
     async def __aenter__(self) -> Self:
         await self.start()

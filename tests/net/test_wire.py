@@ -10,7 +10,8 @@ from tests.net.lines import Block, Flip, LineEcho, Records
 
 from shoal.errors import ClosedError, LimitError, ProtocolError
 from shoal.net.buffers import READ_SIZE, Buffers
-from shoal.net.wire import Session, Wire, WireSettings
+from shoal.net.core import Session
+from shoal.net.wire import Wire, WireSettings
 
 LOOPS: list[Any] = [asyncio.new_event_loop, uvloop.new_event_loop]
 TRANSFORMS = [None, Flip, Records]

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable
 
 from shoal.errors import ClosedError, LimitError
 from shoal.net.connection import Connection, address_of
+from shoal.net.core import Core
 from shoal.net.limits import Candidate, Limits, Scope, choose_victim, prefix_of
 from shoal.net.upgrade import HANDSHAKE, Offer, Result, Upgrade
-from shoal.net.wire import Core, Wire
+from shoal.net.wire import Wire
 
 
 class Acceptor:

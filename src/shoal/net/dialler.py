@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, ClassVar
 from shoal.config import setting
 from shoal.errors import NotFoundError, ShoalError, UnreachableError, UsageError
 from shoal.net.connection import Connection
+from shoal.net.core import Core
 from shoal.net.dial import HEAD_START, Backoff, rank
 from shoal.net.tasks import Tasks
 from shoal.net.transport.seam import Session, Transport
 from shoal.net.upgrade import Offer, Result, Upgrade
-from shoal.net.wire import Core, Wire
+from shoal.net.wire import Wire
 
 if TYPE_CHECKING:
     from shoal.peer.id import PeerId

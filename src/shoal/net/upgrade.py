@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from shoal.errors import ClosedError, ProtocolError
+from shoal.net.core import Core, Session
 from shoal.net.multistream import Dialer, Listener
-from shoal.net.wire import Core, Session, Wire
+from shoal.net.wire import Wire
 
 if TYPE_CHECKING:
     from random import Random

@@ -8,8 +8,8 @@ narrow pin in pyproject.toml and the tests of both.
 A handler of the server gets a request and gives what `reply`, `begin` or
 `accept` makes of it; when the client leaves it is cancelled.
 
-aiohttp takes 200 ms to load: it is imported when a client or server is first
-made, here and nowhere else.
+aiohttp takes 200 ms to load: it is loaded when a client or server is first
+made.
 """
 
 import asyncio
@@ -22,9 +22,14 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from shoal.errors import ClosedError, LimitError, ProtocolError, UnreachableError
+from shoal.lazy import Lazy
 
 if TYPE_CHECKING:
+    import aiohttp
+    import yarl
     from aiohttp import ClientResponse, ClientSession, ClientWebSocketResponse, web
+else:
+    aiohttp, web, yarl = Lazy("aiohttp"), Lazy("aiohttp.web"), Lazy("yarl")
 
 CONNECTIONS_MAX = 500  # of one client, all hosts together
 PER_HOST_MAX = 100  # connections to one host and port
@@ -86,13 +91,11 @@ class Web:
         follow: bool = True,
     ) -> tuple[int, bytes]:
         """Status and body; LimitError when the body is longer than `limit` bytes."""
-        from yarl import URL
-
         session = self._open()
         with failures():
             async with session.request(
                 method,
-                URL(url, encoded=True),  # what is escaped already is not escaped again
+                yarl.URL(url, encoded=True),  # what is escaped already is not escaped again
                 data=body,
                 headers=headers,
                 allow_redirects=follow and method == "GET",
@@ -128,8 +131,6 @@ class Web:
         UnreachableError when nobody listens, ProtocolError when who does speaks
         no WebSocket.
         """
-        import aiohttp
-
         try:
             return await self._open().ws_connect(
                 url,
@@ -147,8 +148,6 @@ class Web:
             raise UnreachableError(f"{type(error).__name__}: {error}") from error
 
     def _open(self) -> "ClientSession":
-        import aiohttp
-
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=connector_class()(
@@ -213,13 +212,11 @@ class Exchange:
     async def _ask(
         self, session: "ClientSession", url: str, headers: Mapping[str, str]
     ) -> "ClientResponse":
-        from yarl import URL
-
         try:
             with failures():
                 return await session.request(
                     "POST",
-                    URL(url, encoded=True),
+                    yarl.URL(url, encoded=True),
                     data=self._body(),
                     headers=headers,
                     allow_redirects=False,
@@ -299,8 +296,6 @@ class WebServer:
         self._listening.append(listening)
 
     def _start(self) -> None:
-        from aiohttp import web
-
         if self._served is None:
             self._served = web.Server(
                 self._handle,
@@ -339,8 +334,6 @@ def wants_socket(request: "web.BaseRequest") -> bool:
 
 async def accept(request: "web.BaseRequest", *, limit: int) -> "web.WebSocketResponse":
     """The WebSocket that was asked for; messages have at most `limit` bytes."""
-    from aiohttp import web
-
     socket = web.WebSocketResponse(compress=False, max_msg_size=limit)
     await socket.prepare(request)
     return socket
@@ -372,8 +365,6 @@ def reply(
     headers: Mapping[str, str] | None = None,
 ) -> "web.Response":
     """A whole answer, for the handler to return; `kind` is its content type."""
-    from aiohttp import web
-
     return web.Response(body=body, status=status, headers={"Content-Type": kind, **(headers or {})})
 
 
@@ -381,8 +372,6 @@ async def begin(
     request: "web.BaseRequest", *, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> "web.StreamResponse":
     """The head of an answer whose body follows with `write`; the handler returns it."""
-    from aiohttp import web
-
     answer = web.StreamResponse(status=status, headers=headers)
     await answer.prepare(request)
     return answer
@@ -391,8 +380,6 @@ async def begin(
 @contextmanager
 def failures() -> Iterator[None]:
     """Aiohttp's errors as ours: before a request was sent, and later."""
-    import aiohttp
-
     try:
         yield
     except (aiohttp.ClientConnectorError, aiohttp.InvalidURL) as error:
@@ -404,7 +391,6 @@ def failures() -> Iterator[None]:
 @cache
 def connector_class() -> Any:
     """An aiohttp connector that opens its connections through the running loop."""
-    import aiohttp
 
     class LoopConnector(aiohttp.TCPConnector):
         """Tries the addresses in their order, each with `loop.create_connection`."""

@@ -6,58 +6,22 @@ place and the core is called with views of the same buffer, all before anybody
 else runs.  What the core wants to send collects in its `out`; one callback a
 loop iteration seals it and leaves it in one write.
 
-A core knows no wire.  It has the vocabulary of all cores (`Core` below) and may
-have more, which the wire looks for once:
-
-    buffer_for_next() -> memoryview | None   the next bytes belong straight in here ...
-    filled(count, now)                       ... and so many have arrived
-    full                                     true: read no more until the next `wake`
-    pause_writing(), resume_writing()        the other side does not keep up / does again
-    finished(now)                            the other side has said all; we may still send
-    connected(now)                           the pipe is open
-
-Whoever makes a core send something outside `receive`, `filled` and `tick` calls
-`wake` afterwards.  Views given to a core are valid until it returns.
+What a core has, and may have more, is told in core.py.  Whoever makes a core
+send something outside `receive`, `filled` and `tick` calls `wake` afterwards.
 """
 
 import asyncio
 from dataclasses import dataclass, field
 from math import inf
-from typing import Any, Protocol, cast
+from typing import cast
 
 from shoal.errors import ClosedError, LimitError, ProtocolError, ResetError, ShoalError
 from shoal.net.buffers import Buffers
 from shoal.net.clock import clock_of
+from shoal.net.core import Core, Session
 
 KEEP_MAX = 4096  # bytes: a shorter incomplete frame is copied away, so that its buffer is free
 NOTHING = memoryview(b"")
-
-
-class Core(Protocol):
-    """A protocol without I/O."""
-
-    @property
-    def out(self) -> list[Any]: ...  # bytes-like; the wire takes and clears it
-
-    @property
-    def deadline(self) -> float | None: ...  # when `tick` must be called
-
-    def receive(self, view: memoryview, now: float, /) -> int: ...  # how much it consumed
-
-    def tick(self, now: float, /) -> object: ...
-
-    def closed(self, error: Exception | None, /) -> None: ...  # called once; None: in order
-
-
-class Session(Protocol):
-    """A secure channel after its handshake.  With no overhead it is a stream cipher."""
-
-    @property
-    def overhead(self) -> int: ...
-
-    def open(self, view: memoryview, /) -> tuple[list[memoryview], int]: ...
-
-    def seal(self, parts: list[Any], /) -> list[Any]: ...
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from asyncio import sslproto
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from shoal.errors import NotSimulatedError
 from shoal.sim import resolve
 from shoal.sim.datagram import DatagramTransport
 from shoal.sim.host import Host
@@ -47,7 +48,7 @@ async def create_connection(
     **options: Any,
 ) -> tuple[Any, Any]:
     if sock is not None:
-        raise NotImplementedError("a simulated host cannot take over a connected socket")
+        raise NotSimulatedError("a simulated host cannot take over a connected socket")
     if server_hostname is not None and not ssl:
         raise ValueError("server_hostname is only meaningful with ssl")
     found = await loop.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)

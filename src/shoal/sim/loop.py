@@ -10,7 +10,7 @@ nothing will happen (DeadlockError), and when callbacks run on and on at one
 moment (LivelockError).  An exception that nobody handles ends the run.
 
 The methods are those of `asyncio.AbstractEventLoop`; what has no meaning here
-(file descriptors, pipes, processes) raises NotImplementedError.
+(file descriptors, pipes, processes) raises NotSimulatedError.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from random import Random
 from typing import Any, TypeVar, TypeVarTuple
 from weakref import WeakValueDictionary
 
-from shoal.errors import DeadlockError, LivelockError, SimulationError
+from shoal.errors import DeadlockError, LivelockError, NotSimulatedError, SimulationError
 from shoal.sim import connect, resolve
 from shoal.sim.handle import SimFuture, SimHandle, SimTask, SimTimerHandle
 from shoal.sim.host import LIFE
@@ -449,7 +449,7 @@ class SimLoop(asyncio.AbstractEventLoop):
             self.trace_hash = hash((self.trace_hash, self.now, *values))
 
     def _not_simulated(self, *args: Any, **options: Any) -> Any:
-        raise NotImplementedError("a simulated host has no file descriptors or processes")
+        raise NotSimulatedError("a simulated host has no file descriptors or processes")
 
     add_reader: Any = _not_simulated
     remove_reader: Any = _not_simulated

@@ -15,6 +15,7 @@ from struct import Struct
 from typing import TYPE_CHECKING
 
 from shoal.errors import ProtocolError
+from shoal.lazy import Lazy
 from shoal.net.secure.payload import check_expected
 from shoal.net.secure.record import Bytes
 from shoal.peer.id import PeerId
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
     from random import Random
 
     from OpenSSL import SSL
+
+    from shoal.net.secure import certificate
+else:
+    SSL = Lazy("OpenSSL.SSL")
+    certificate = Lazy("shoal.net.secure.certificate")
 
 PROTOCOL = "/tls/1.0.0"
 LIBP2P = b"libp2p"  # in ALPN: no muxer is agreed on yet
@@ -44,10 +50,6 @@ class Credentials:
         muxers: Sequence[str] = (),
         clock: "Callable[[], datetime] | None" = None,
     ) -> None:
-        from OpenSSL import SSL
-
-        from shoal.net.secure import certificate
-
         self.clock = clock or certificate.utc_now
         self.muxers = list(muxers)
         key = certificate.generate_key(rng)
@@ -82,8 +84,6 @@ class Tls:
         *,
         credentials: Credentials | None = None,
     ) -> None:
-        from OpenSSL import SSL
-
         self.out: list[bytes] = []
         self.done = False
         self.peer_key: PublicKey | None = None
@@ -116,8 +116,6 @@ class Tls:
         return at
 
     def _advance(self) -> None:
-        from OpenSSL import SSL
-
         try:
             self._connection.do_handshake()
         except SSL.WantReadError:
@@ -130,8 +128,6 @@ class Tls:
         self.out += drain(self._connection)
 
     def _know(self) -> None:
-        from shoal.net.secure.certificate import verify
-
         chain = self._connection.get_peer_cert_chain() or []
         if len(chain) != self._initiator:  # a server's does not count the first
             raise ProtocolError("more than one certificate")
@@ -140,7 +136,7 @@ class Tls:
         except ValueError as error:  # good enough for OpenSSL only
             raise ProtocolError("certificate that is damaged") from error
         assert found is not None, "OpenSSL was told to require one"
-        self.peer_key = verify(found, self._credentials.clock())
+        self.peer_key = certificate.verify(found, self._credentials.clock())
         check_expected(self.peer_key, self._expected)
         self.peer_id = PeerId.of(self.peer_key)
         agreed = self._connection.get_alpn_proto_negotiated()
@@ -158,8 +154,6 @@ class TlsSession:
 
     def open(self, view: memoryview) -> tuple[list[memoryview], int]:
         """Decrypt what is whole; OpenSSL keeps the rest, so all is used up."""
-        from OpenSSL import SSL
-
         plain = []
         try:
             self._connection.bio_write(bytes(view))
@@ -172,8 +166,6 @@ class TlsSession:
 
     def seal(self, parts: list[Bytes]) -> list[Bytes]:
         """These bytes as records."""
-        from OpenSSL import SSL
-
         data = b"".join(parts)
         try:
             if data:
@@ -185,8 +177,6 @@ class TlsSession:
 
 def drain(connection: "SSL.Connection") -> list[bytes]:
     """What OpenSSL wants to send."""
-    from OpenSSL import SSL
-
     pieces = []
     try:
         while True:

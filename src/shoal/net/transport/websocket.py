@@ -11,14 +11,20 @@ import asyncio
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shoal.errors import UsageError
+from shoal.lazy import Lazy
 from shoal.net.tasks import Tasks
 from shoal.net.transport.seam import Pipe, Session
 from shoal.net.transport.tcp import BACKLOG, Bound, family_of
-from shoal.net.web import Web
+from shoal.net.web import BINARY, Web
 from shoal.peer.multiaddr import Multiaddr
+
+if TYPE_CHECKING:
+    from aiohttp import web
+else:
+    web = Lazy("aiohttp.web")
 
 MESSAGE_MAX = 4 << 20  # bytes; js puts one muxer frame, up to a window, into a message
 CLOSING = 2.0  # seconds for the closing handshake
@@ -103,13 +109,11 @@ class WebSocket:
     async def listen(
         self, address: Multiaddr, pipe: Pipe, _session: Callable[[Session], None]
     ) -> Bound:
-        from aiohttp import web
-
         secure = address.names[2:] in SECURE
         if secure and self._certificate is None:
             raise UsageError("listening on WSS needs a certificate")
 
-        async def serve(request: web.BaseRequest) -> web.StreamResponse:
+        async def serve(request: "web.BaseRequest") -> "web.StreamResponse":
             socket = web.WebSocketResponse(max_msg_size=MESSAGE_MAX, compress=False)
             if not socket.can_prepare(request).ok or request.transport is None:
                 refusal = web.Response(status=426, text="this is a WebSocket\n")
@@ -225,14 +229,12 @@ class Messages:
 
     async def receive(self) -> None:
         """Until either side ends it."""
-        from aiohttp import WSMsgType
-
         self._receiver = asyncio.current_task()
         try:
             while not self._closing:
                 await self._reading.wait()
                 message = await self._socket.receive()
-                if message.type is not WSMsgType.BINARY:
+                if message.type != BINARY:
                     break
                 self._protocol.feed(message.data)
         finally:
