@@ -278,11 +278,11 @@ async def snapshot(disk: Any, path: str) -> dict[str, bytes]:
     return {name: await disk.read(f"{path}/{name}") for name in await disk.list(path)}
 
 
-async def keeps_all(disk: Any, path: str, doing: Awaitable[object], error: type, why: str) -> None:
+async def keeps_all(disk: Any, path: str, doing: Awaitable[object], error: type, why: str) -> bool:
     before = await snapshot(disk, path)
     with pytest.raises(error, match=why):
         await doing
-    assert await snapshot(disk, path) == before
+    return await snapshot(disk, path) == before
 
 
 def test_a_home_of_a_newer_format_is_left_alone() -> None:
@@ -293,8 +293,8 @@ def test_a_home_of_a_newer_format_is_left_alone() -> None:
         await disk.replace("/home/shoal/peers", line)
         await disk.replace("/home/shoal/peers.3.new", b"of theirs")
         why = "/home/shoal/peers was written by a newer Shoal .*version 2.*: update Shoal or"
-        await keeps_all(disk, "/home/shoal", on(disk).open(), StorageError, why)
-        await keeps_all(disk, "/home/shoal", on(disk).load("peers", 1), StorageError, why)
+        assert await keeps_all(disk, "/home/shoal", on(disk).open(), StorageError, why)
+        assert await keeps_all(disk, "/home/shoal", on(disk).load("peers", 1), StorageError, why)
 
     asyncio.run(body())
 
@@ -306,8 +306,8 @@ def test_a_table_of_a_newer_version_is_left_alone() -> None:
             await home.save("peers", b"from the future", 4)
         async with on(disk) as home:
             why = "newer Shoal .version 4, this one knows 3"
-            await keeps_all(disk, home.path, home.load("peers", 3), StorageError, why)
-            await keeps_all(disk, home.path, home.save("peers", b"", 3), StorageError, why)
+            assert await keeps_all(disk, home.path, home.load("peers", 3), StorageError, why)
+            assert await keeps_all(disk, home.path, home.save("peers", b"", 3), StorageError, why)
             await home.save("other", b"fine", 3)
 
     asyncio.run(body())
@@ -332,7 +332,7 @@ def test_a_damaged_table_is_named_and_left_alone(content: bytes) -> None:
         await disk.replace("/home/shoal/peers", content)
         async with on(disk) as home:
             why = "/home/shoal/peers is damaged"
-            await keeps_all(disk, home.path, home.load("peers", 1), StorageError, why)
+            assert await keeps_all(disk, home.path, home.load("peers", 1), StorageError, why)
 
     asyncio.run(body())
 
@@ -343,7 +343,7 @@ def test_a_damaged_identity_does_not_become_another_peer() -> None:
         async with on(disk) as home:
             await home.identity(secret)
             await disk.write("/home/shoal/identity", 40, [b"?"])
-            await keeps_all(disk, home.path, home.identity(secret), StorageError, "checksum")
+            assert await keeps_all(disk, home.path, home.identity(secret), StorageError, "checksum")
 
     asyncio.run(body())
 
@@ -367,7 +367,7 @@ def test_a_full_disk_keeps_the_old_table() -> None:
             disk.capacity = 1000
             doing = home.save("peers", bytes(2000), 1)
             why = "cannot write /home/shoal/peers: No space"
-            await keeps_all(disk, home.path, doing, DiskFullError, why)
+            assert await keeps_all(disk, home.path, doing, DiskFullError, why)
             await home.save("peers", b"small", 1)
 
     asyncio.run(body())
@@ -415,7 +415,7 @@ def test_a_read_only_disk_is_named() -> None:
         async with on(disk) as home:
             await home.save("peers", b"old", 1)
         disk.read_only = True
-        await keeps_all(disk, "/home/shoal", on(disk).open(), ReadOnlyError, "Read-only")
+        assert await keeps_all(disk, "/home/shoal", on(disk).open(), ReadOnlyError, "Read-only")
         assert await on(disk).load("peers", 1) == Kept(1, b"old")
 
     asyncio.run(body())

@@ -180,6 +180,8 @@ def test_any_datagram_is_survived(data: bytes) -> None:
     grape = make()
     for datagram in (data, b"d" + data + b"e", b"d1:a" + data, query(b"get_peers", info_hash=data)):
         grape.receive(datagram, HERE, NOW)
+    grape.out.clear()
+    assert ask(grape, query(b"ping"))
 
 
 @pytest.mark.parametrize("value", [7, [], {}, b"", b"x" * 3, [7], [b"x"]])

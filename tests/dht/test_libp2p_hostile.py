@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from random import Random
 from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
+from tests.attempts import attempt
 from tests.dht.libp2p_nodes import TODAY, host_of, one
 
 from shoal.codec import multihash
@@ -193,14 +195,11 @@ def test_a_key_for_a_bucket_is_a_peer_id_that_lies_in_it() -> None:
 def test_garbage_is_a_protocol_error_and_nothing_else(data: bytes) -> None:
     core = make_core()
     for verb in (Verb.FIND_NODE, Verb.GET_VALUE, Verb.GET_PROVIDERS):
-        try:
-            core.read(question(verb), data, HERE, 1.0)
-        except ProtocolError:
-            continue
-    try:
-        core.serve(data, Asker(PEER, HERE), 1.0)
-    except (ProtocolError, LimitError):
-        return
+        answer = attempt(core.read, question(verb), data, HERE, 1.0)
+        assert answer is None or answer.contact.id == PEER.bytes
+    with suppress(LimitError):
+        _ = attempt(core.serve, data, Asker(PEER, HERE), 1.0)
+    assert ask(core, KadMessage(messages.FIND_NODE, HELLO)).type == messages.FIND_NODE
 
 
 # Over real streams.

@@ -74,11 +74,12 @@ def test_the_usual_messages_are_recognised(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(quick, "decode", refuse)
     node_id, token = b"i" * 20, b"t" * 8
-    quick.read(quick.write_question(node_id, b"rest:util:net", b"abcd"))
+    assert isinstance(quick.read(quick.write_question(node_id, b"rest", b"abcd")), Query)
     for nodes, values in ((b"n" * 26, []), (b"", []), (b"", [b"v" * 6] * 3)):
-        quick.read(quick.write_answer(node_id, nodes, values, token, b"abcd"))
-    quick.read(quick.write_done(node_id, b"abcd"))
-    quick.read(quick.write_announce(node_id, b"rest:util:net", 80, token, b"abcd"))
+        answer = quick.write_answer(node_id, nodes, values, token, b"abcd")
+        assert isinstance(quick.read(answer), Response)
+    assert isinstance(quick.read(quick.write_done(node_id, b"abcd")), Response)
+    assert isinstance(quick.read(quick.write_announce(node_id, b"x", 80, token, b"abcd")), Query)
 
 
 @given(IDS, TRANSACTIONS)

@@ -30,8 +30,8 @@ def blocks() -> Iterator[tuple[str, str]]:
 BLOCKS = dict(blocks())
 
 
-def run(file: Path, folder: Path) -> None:
-    done = subprocess.run(
+def run(file: Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         [sys.executable, "-W", "error", "-m", "tests.docs.block", str(file)],
         env={**os.environ, **environment(folder)},
         cwd=folder,
@@ -39,7 +39,6 @@ def run(file: Path, folder: Path) -> None:
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.slow
@@ -47,7 +46,8 @@ def run(file: Path, folder: Path) -> None:
 def test_every_python_block_runs(where: str, tmp_path: Path) -> None:
     file = tmp_path / "block.py"
     file.write_text(BLOCKS[where])
-    run(file, tmp_path)
+    done = run(file, tmp_path)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -21,10 +21,10 @@ PATIENCE = 40.0  # seconds
 RNG = SystemRandom()
 
 
-def meet(command: Sequence[str]) -> None:
-    """Run the program; we find it, it finds us."""
+def meet(command: Sequence[str]) -> bool:
+    """Run the program; whether we find it and it finds us."""
 
-    async def main(child: Child) -> None:
+    async def main(child: Child) -> bool:
         assert child.match
         me = PeerId.of(PrivateKey.generate(RNG).public)
         mine = f"/ip4/127.0.0.1/tcp/4001/p2p/{me}"
@@ -33,18 +33,18 @@ def meet(command: Sequence[str]) -> None:
             async for address in presence.peers():
                 if address == child.match[1]:
                     break
-            await asyncio.to_thread(child.wait_for, f"^found {mine}$", PATIENCE)
+            return bool(await asyncio.to_thread(child.wait_for, f"^found {mine}$", PATIENCE))
 
     with Child(command, ready=r"^ready (\S+)") as child:
-        asyncio.run(main(child))
+        return asyncio.run(main(child))
 
 
 def test_js_libp2p_and_we_find_each_other() -> None:
-    meet(node("mdns/peer.mjs"))
+    assert meet(node("mdns/peer.mjs"))
 
 
 def test_py_libp2p_and_we_find_each_other() -> None:
-    meet([venv_python("libp2p"), str(HERE / "py/libp2p_mdns.py")])
+    assert meet([venv_python("libp2p"), str(HERE / "py/libp2p_mdns.py")])
 
 
 def test_libtorrent_and_we_find_each_other(tmp_path: Path) -> None:

@@ -91,10 +91,12 @@ def libtorrent(router: str) -> Child:
     return Child([venv_python("libtorrent"), str(script), router], ready=r'"port": (\d+)')
 
 
-async def until(truth: Callable[[], Awaitable[bool]]) -> None:
+async def until(truth: Callable[[], Awaitable[bool]]) -> bool:
+    """True; TimeoutError if it does not come."""
     async with asyncio.timeout(WAIT):
         while not await truth():  # noqa: ASYNC110 (it is another program that we wait for)
             await asyncio.sleep(0.05)
+    return True
 
 
 async def peers(dht: Dht, key: str) -> list[Any]:
@@ -108,7 +110,7 @@ async def meet(dht: Dht, other: Other) -> None:
         table = dht.carriers[0].engine.table
         return table.find(("127.0.0.1", other.port)) is not None
 
-    await until(known)
+    assert await until(known)
 
 
 Start = Callable[[str], Child]
@@ -147,7 +149,7 @@ def test_we_find_what_they_announce(start: Start) -> None:
         async def found() -> bool:
             return ("127.0.0.1", 7777) in await peers(dhts[2], THEIRS)
 
-        await until(found)
+        assert await until(found)
 
     scenario(start, play)
 

@@ -32,11 +32,12 @@ from shoal.sim.world import World
 
 Attack = Callable[[str], Awaitable[None]]
 LIMITS = LimitSettings()
+TALKS = 20  # of the honest peer, one a second
 STREAMS = 1000  # that yamux lets a peer have
 
 
-async def under(world: World, attack: Attack, check: Callable[[Host], None]) -> None:
-    """One host is attacked from a third while an honest one talks to it."""
+async def under(world: World, attack: Attack, check: Callable[[Host], None]) -> int:
+    """One host is attacked from a third while an honest one talks to it; how often it did."""
     town = Town(world, 2)
     villain = world.host("villain")
     await world.until(lambda: len(town.nodes) == 2, within=10)
@@ -44,7 +45,7 @@ async def under(world: World, attack: Attack, check: Callable[[Host], None]) -> 
     node = town.nodes[victim.name]
     world.always(lambda: bounded(node.host), every=0.5)
     attacking = asyncio.ensure_future(villain.run(attack(victim.ip)))
-    for _ in range(20):
+    for _ in range(TALKS):
         await asyncio.sleep(1)
         assert await honest.run(town.talk(honest, victim)), "the honest peer was not served"
     await attacking
@@ -52,6 +53,7 @@ async def under(world: World, attack: Attack, check: Callable[[Host], None]) -> 
     check(node.host)
     strangers = [one for one in node.host.connections if one.peer != town.nodes[honest.name].id]
     assert strangers == []
+    return TALKS
 
 
 def bounded(host: Host) -> bool:
@@ -65,11 +67,11 @@ def bounded(host: Host) -> bool:
     )
 
 
-def run(attack: Attack, check: Callable[[Host], None] = lambda host: None) -> None:
-    async def scenario(world: World) -> None:
-        await under(world, attack, check)
+def run(attack: Attack, check: Callable[[Host], None] = lambda host: None) -> int:
+    async def scenario(world: World) -> int:
+        return await under(world, attack, check)
 
-    run_one(scenario, 5, within=200)
+    return int(run_one(scenario, 5, within=200).value)
 
 
 def test_a_flood_of_connections() -> None:
@@ -95,7 +97,7 @@ def test_a_slow_loris() -> None:
             await asyncio.sleep(1)
         raise AssertionError("it was never closed")
 
-    run(attack)
+    assert run(attack) == TALKS
 
 
 @pytest.mark.parametrize(
@@ -150,7 +152,7 @@ def rude(says: bytes) -> Attack:
     ids=["large", "window", "parity", "twice", "type", "version", "grant", "pings", "goodbye"],
 )
 def test_a_muxer_that_breaks_the_rules(says: bytes) -> None:
-    run(rude(says))
+    assert run(rude(says)) == TALKS
 
 
 def test_a_flood_of_streams_that_say_nothing() -> None:

@@ -152,7 +152,8 @@ class Sessions:
     async def aclose(self) -> None: ...
 
 
-async def talk(a: Host, b: Host) -> None:
+async def talk(a: Host, b: Host) -> str:
+    """How the connection was secured."""
     await b.listen(PLACE)
     connection = await a.dial(b.addresses[0])
     assert connection.peer == b.id
@@ -167,14 +168,14 @@ async def talk(a: Host, b: Host) -> None:
     assert (a.connections, b.connections) == ([], [])
     assert a.limits.node.used == b.limits.node.used
     assert not any(a.limits.node.used.values())
+    return connection.about.security
 
 
 def test_a_byte_pipe_is_upgraded() -> None:
     async def case() -> None:
         hoses = Hoses()
         async with asyncio.timeout(10), make_host(1, [hoses]) as a, make_host(2, [hoses]) as b:
-            await talk(a, b)
-            assert a.offer.securities
+            assert await talk(a, b) in a.offer.securities
 
     asyncio.run(case())
 
@@ -184,6 +185,6 @@ def test_a_finished_session_brings_its_own_streams() -> None:
         ours, theirs = Sessions(), Sessions()
         async with asyncio.timeout(10), make_host(1, [ours]) as a, make_host(2, [theirs]) as b:
             ours.id, theirs.id = a.id, b.id
-            await talk(a, b)
+            assert await talk(a, b) == ""  # it came with the session
 
     asyncio.run(case())

@@ -57,12 +57,12 @@ def contexts(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
 
 
 def run(
-    case: Callable[[Host, Host], Awaitable[None]],
+    case: Callable[[Host, Host], Awaitable[Any]],
     where: str = "/ip4/127.0.0.1/tcp/0/ws",
     loop: Any = None,
     tls: tuple[Any, Any] = (None, True),
-) -> None:
-    async def both() -> None:
+) -> Any:
+    async def both() -> Any:
         ours, theirs = WebSocket(tls=tls[1]), WebSocket(certificate=tls[0])
         async with (
             asyncio.timeout(15),
@@ -71,13 +71,14 @@ def run(
         ):
             b.handle("/echo", echo)
             await b.listen(where)
-            await case(a, b)
+            return await case(a, b)
 
     with asyncio.Runner(loop_factory=loop) as runner:
-        runner.run(both())
+        return runner.run(both())
 
 
-async def exchange(a: Host, b: Host) -> None:
+async def exchange(a: Host, b: Host) -> int:
+    """How many bytes came back."""
     connection = await a.dial(b.addresses[0])
     async with await a.open(b.id, "/echo") as stream:
         data = bytes(range(256)) * 4000
@@ -86,18 +87,19 @@ async def exchange(a: Host, b: Host) -> None:
     other = b.connection(a.id)
     assert other is not None
     assert connection.about.remote.names[2:] == other.about.remote.names[2:]
+    return len(back)
 
 
 @pytest.mark.parametrize("loop", LOOPS)
 def test_a_million_bytes_are_echoed(loop: Any) -> None:
-    run(exchange, loop=loop)
+    assert run(exchange, loop=loop) > 1_000_000
 
 
 @pytest.mark.parametrize("words", ["tls/ws", "wss"])
 def test_wss_checks_the_certificate(words: str, tmp_path: Path) -> None:
     tls = contexts(tmp_path)
     where = f"/ip4/127.0.0.1/tcp/0/{words}"
-    run(exchange, where, tls=tls)
+    assert run(exchange, where, tls=tls)
 
     async def refused(a: Host, b: Host) -> None:
         with pytest.raises(UnreachableError, match=r"(?i)certificate|ssl"):

@@ -1,6 +1,10 @@
 """Ten small worlds: what each does must be the same whenever its seed is the same."""
 
 import asyncio
+import os
+import random
+import secrets
+import uuid
 from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Any
@@ -100,11 +104,6 @@ async def sets_of_tasks(world: World) -> list[str]:
 
 async def chance(world: World) -> list[int]:
     """Code that takes its chance from the process, not from its host."""
-    import os
-    import random
-    import secrets
-    import uuid
-
     found = [random.getrandbits(32), int.from_bytes(os.urandom(4)), secrets.randbits(32)]
     found += [uuid.uuid4().int % 2**32, random.SystemRandom().getrandbits(32)]
     world.loop.note(*found)

@@ -38,7 +38,8 @@ def test_faults_lie_within_the_storm_and_spare_somebody() -> None:
 
 def test_one_node_alone_can_have_a_storm() -> None:
     for seed in range(50):
-        Plan.draw(Random(seed), 1, 30.0)
+        plan = Plan.draw(Random(seed), 1, 30.0)
+        assert all(set(fault.who) <= {0} for fault in plan.faults)
 
 
 async def nothing_is_left(world: World) -> int:

@@ -1,6 +1,7 @@
 """The imaginary network does what textbooks say of the real one."""
 
 import asyncio
+import socket
 from collections.abc import Callable
 from itertools import pairwise
 from random import Random
@@ -194,8 +195,6 @@ def test_multicast_stays_in_its_lan_and_needs_members() -> None:
     hosts = [network.host(lan=lans[0]) for _ in range(3)] + [network.host(lan=lans[1])]
 
     async def main() -> list[int]:
-        import socket
-
         boxes = [await inbox(host) for host in hosts]
         for box in (boxes[0], boxes[1], boxes[3]):
             request = socket.inet_aton("239.1.2.3") + socket.inet_aton("0.0.0.0")
@@ -213,8 +212,6 @@ def test_no_group_of_ipv6_can_be_joined() -> None:
     host = loop.network.host(lan=loop.network.lan())
 
     async def main() -> None:
-        import socket
-
         box = await inbox(host)
         sock = box.transport.get_extra_info("socket")
         request = socket.inet_pton(socket.AF_INET6, "ff02::fb") + bytes(4)

@@ -194,6 +194,7 @@ def test_who_leaves_ends_its_verb(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             writer.close()
             async with asyncio.timeout(5):
                 await ended.wait()
+            assert one.node.host.connections == []
 
     asyncio.run(run())
 

@@ -103,6 +103,8 @@ def test_many_pings_over_a_long_time_are_no_flood() -> None:
     end = End(False)
     for now in (0.0, yamux.ANSWERS_PERIOD):
         end.give(frame(PING, SYN, 0, 0) * ANSWERS_MAX, now)
+        answers = [each for each in end.frames() if each[:2] == (PING, ACK)]
+        assert len(answers) == ANSWERS_MAX
 
 
 def test_an_idle_connection_is_pinged_and_the_round_trip_measured() -> None:
