@@ -217,7 +217,7 @@ class Node:
         _ = host.tasks.start(self._keep_book(), "book")
         if self.config.of(LanSettings).enabled and self._listen:  # else there is nothing to tell
             _ = host.tasks.start(self.neighbours.meet(), "neighbours")
-        self.services.finders += finders_of(self.dht, self.book, lambda: self.addresses)
+        self.services.finders += finders_of(self.dht, lambda: self.addresses)
         _ = host.tasks.start(self.services.publish(), "publish services")
 
     def _offer(self) -> Offer:

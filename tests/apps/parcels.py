@@ -118,3 +118,9 @@ class Again(ByHand):
 
 def world_of(seed: int = 1) -> World:
     return World(seed)
+
+
+def play(scenario: Any) -> None:
+    """A world in which alice may send and bob receive."""
+    with world_of() as world:
+        world.run(scenario(world, world.host("alice"), world.host("bob")))

@@ -14,6 +14,7 @@ from tests.apps.parcels import (
     content,
     fill,
     names,
+    play,
     receive,
     world_of,
 )  # fmt: skip
@@ -32,7 +33,7 @@ def small_blocks(monkeypatch):
 
 
 def test_a_parcel_arrives_although_packets_are_lost():
-    async def scenario():
+    async def scenario(world, alice, bob):
         world.links.loss = 0.02
         await fill(alice.disk)
         seller = Seller(alice)
@@ -44,13 +45,11 @@ def test_a_parcel_arrives_although_packets_are_lost():
         assert result.address.startswith(f"/ip4/{alice.ip}/")
         assert len(seller.told("delivered")) == 1
 
-    with world_of() as world:
-        alice, bob = world.host("alice"), world.host("bob")
-        world.run(scenario())
+    play(scenario)
 
 
 def test_a_cut_connection_is_made_anew_and_nothing_is_sent_twice():
-    async def scenario():
+    async def scenario(world, alice, bob):
         await fill(alice.disk, files=files)
         seller = Seller(alice)
         await seller.start()
@@ -67,9 +66,7 @@ def test_a_cut_connection_is_made_anew_and_nothing_is_sent_twice():
         assert result.kept > 20 * BLOCK
 
     files = {"big": 200 * BLOCK + 17}
-    with world_of() as world:
-        alice, bob = world.host("alice"), world.host("bob")
-        world.run(scenario())
+    play(scenario)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -100,7 +97,7 @@ def test_a_receiver_that_crashes_goes_on_and_keeps_only_what_is_right(seed):
 
 
 def test_a_full_disk_is_told_to_both_and_loses_nothing():
-    async def scenario():
+    async def scenario(world, alice, bob):
         await fill(alice.disk, files=files)
         seller = Seller(alice)
         await seller.start()
@@ -115,13 +112,11 @@ def test_a_full_disk_is_told_to_both_and_loses_nothing():
         await check(bob.disk, files=files)
 
     files = {"big": 100_000}
-    with world_of() as world:
-        alice, bob = world.host("alice"), world.host("bob")
-        world.run(scenario())
+    play(scenario)
 
 
 def test_a_disk_that_fills_up_on_the_way_is_told_to_both():
-    async def scenario():
+    async def scenario(world, alice, bob):
         await fill(alice.disk, files=files)
         seller = Seller(alice)
         await seller.start()
@@ -136,9 +131,7 @@ def test_a_disk_that_fills_up_on_the_way_is_told_to_both():
         assert not seller.task.done()
 
     files = {"big": 60 * BLOCK}
-    with world_of() as world:
-        alice, bob = world.host("alice"), world.host("bob")
-        world.run(scenario())
+    play(scenario)
 
 
 def test_two_receivers_get_it_at_the_same_time():
@@ -174,7 +167,7 @@ def test_of_several_senders_under_one_number_the_right_one_is_found():
 
 
 def test_wrong_words_end_soon_and_the_right_ones_still_work():
-    async def scenario():
+    async def scenario(world, alice, bob):
         await fill(alice.disk)
         seller = Seller(alice)
         await seller.start()
@@ -186,9 +179,7 @@ def test_wrong_words_end_soon_and_the_right_ones_still_work():
         await bob.run(receive(bob, alice))
         await check(bob.disk)
 
-    with world_of() as world:
-        alice, bob = world.host("alice"), world.host("bob")
-        world.run(scenario())
+    play(scenario)
 
 
 def test_ten_wrong_guesses_kill_the_code_and_the_sender_is_told():
@@ -234,20 +225,18 @@ def test_a_crowd_of_guessers_has_ten_guesses_together():
 
 
 def test_nobody_and_nobody_reachable_are_told_apart():
-    async def scenario():
+    async def scenario(world, alice, bob):
         with pytest.raises(NotFoundError):
             await bob.run(receive(bob, patience=5))
         with pytest.raises(UnreachableError) as caught:
             await bob.run(receive(bob, alice, patience=5))
         assert list(caught.value.reasons) == [f"/ip4/{alice.ip}/tcp/4001"]
 
-    with world_of() as world:
-        alice, bob = world.host("alice"), world.host("bob")
-        world.run(scenario())
+    play(scenario)
 
 
 def test_a_file_that_changes_is_told_and_never_gets_its_name():
-    async def scenario():
+    async def scenario(world, alice, bob):
         await fill(alice.disk, files=files)
         seller = Seller(alice)
         await seller.start()
@@ -265,13 +254,11 @@ def test_a_file_that_changes_is_told_and_never_gets_its_name():
         assert here == ["same"]
 
     files = {"shorter": 3 * BLOCK, "other": 3 * BLOCK, "gone": 5, "same": 2 * BLOCK}
-    with world_of() as world:
-        alice, bob = world.host("alice"), world.host("bob")
-        world.run(scenario())
+    play(scenario)
 
 
 def test_what_is_there_is_not_sent_again_and_never_written_over():
-    async def scenario():
+    async def scenario(world, alice, bob):
         await fill(alice.disk, files=files)
         await fill(bob.disk, f"{OUT}/album", {"same": 50_000})
         for name in ("sized", "differs"):
@@ -290,13 +277,11 @@ def test_what_is_there_is_not_sent_again_and_never_written_over():
         ]  # fmt: skip
 
     files = {"same": 50_000, "sized": 50_000, "differs": 50_000}
-    with world_of() as world:
-        alice, bob = world.host("alice"), world.host("bob")
-        world.run(scenario())
+    play(scenario)
 
 
 def test_a_file_that_needs_another_name_takes_none_that_is_offered():
-    async def scenario():
+    async def scenario(world, alice, bob):
         await fill(alice.disk, files=files)
         await bob.disk.make_folder(f"{OUT}/album")
         await bob.disk.write(f"{OUT}/album/a.txt", 0, [b"mine"])
@@ -308,13 +293,11 @@ def test_a_file_that_needs_another_name_takes_none_that_is_offered():
         assert await bob.disk.read(f"{OUT}/album/a.2.txt") == content("a.txt", 70_000)
 
     files = {"a.1.txt": 50_000, "a.txt": 70_000}
-    with world_of() as world:
-        alice, bob = world.host("alice"), world.host("bob")
-        world.run(scenario())
+    play(scenario)
 
 
 def test_a_receiver_may_say_no_after_it_has_seen_the_names():
-    async def scenario():
+    async def scenario(world, alice, bob):
         async def no(items):
             assert len(items) == len(FILES)
             return False
@@ -328,13 +311,11 @@ def test_a_receiver_may_say_no_after_it_has_seen_the_names():
         assert seller.told("declined")
         assert await bob.disk.stat(OUT) is None
 
-    with world_of() as world:
-        alice, bob = world.host("alice"), world.host("bob")
-        world.run(scenario())
+    play(scenario)
 
 
 def test_a_receiver_with_a_slow_disk_holds_the_sender_back():
-    async def scenario():
+    async def scenario(world, alice, bob):
         await fill(alice.disk, files={"big": 600 * BLOCK})
         seller = Seller(alice)
         await seller.start()
@@ -346,6 +327,4 @@ def test_a_receiver_with_a_slow_disk_holds_the_sender_back():
         fetching.cancel()
         seller.task.cancel()
 
-    with world_of() as world:
-        alice, bob = world.host("alice"), world.host("bob")
-        world.run(scenario())
+    play(scenario)

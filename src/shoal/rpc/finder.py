@@ -6,7 +6,6 @@ way nodes prove who they are when they are dialled, and then give their signed
 record, which is as fresh as no record in a DHT could be.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from functools import partial
@@ -16,8 +15,7 @@ from typing import Any, Protocol
 from shoal.codec.multihash import sha256
 from shoal.dht.mainline.words import Announced
 from shoal.dht.networks import Networks
-from shoal.errors import ProtocolError, ShoalError
-from shoal.peer.book import Book
+from shoal.errors import ProtocolError
 from shoal.peer.id import PeerId
 from shoal.peer.multiaddr import Multiaddr
 
@@ -30,8 +28,6 @@ class Dht(Protocol):
     def providers(self, key: bytes, /) -> AsyncIterator[Any]: ...
 
     async def provide(self, key: bytes, what: Any, /) -> int: ...
-
-    async def find_peer(self, peer_id: bytes, /) -> Any: ...
 
 
 class MainlineFinder:
@@ -57,28 +53,21 @@ class MainlineFinder:
 
 
 class Libp2pFinder:
-    """By libp2p's DHT; `known` says whether a peer could be dialled without asking for it."""
+    """By libp2p's DHT, which finds out where a peer is before it names it."""
 
-    def __init__(
-        self, open_dht: Callable[[], Awaitable[Dht]], known: Callable[[PeerId], bool]
-    ) -> None:
+    def __init__(self, open_dht: Callable[[], Awaitable[Dht]]) -> None:
         self._open = open_dht
-        self._known = known
 
     async def publish(self, name: str) -> int:
         return await (await self._open()).provide(multihash_of(name), None)
 
     async def find(self, name: str) -> AsyncIterator[PeerId]:
-        dht = await self._open()
-        async for peer in dht.providers(multihash_of(name)):
-            if not self._known(peer):
-                with suppress(ShoalError):
-                    await dht.find_peer(peer.bytes)
+        async for peer in (await self._open()).providers(multihash_of(name)):
             yield peer
 
 
 def finders_of(
-    networks: Networks, book: Book, addresses: Callable[[], list[Multiaddr]]
+    networks: Networks, addresses: Callable[[], list[Multiaddr]]
 ) -> list[MainlineFinder | Libp2pFinder]:
     """One for each DHT of a node that can tell of services."""
 
@@ -86,12 +75,9 @@ def finders_of(
         plain = (("tcp",), ("tcp", "p2p"))
         return next((each.port for each in addresses() if each.names[1:] in plain), None)
 
-    def known(peer: PeerId) -> bool:
-        return bool(book.addresses(peer, asyncio.get_running_loop().time()))
-
     makers: dict[str, Callable[[Any], MainlineFinder | Libp2pFinder]] = {
         "mainline": lambda opens: MainlineFinder(opens, port),
-        "libp2p": lambda opens: Libp2pFinder(opens, known),
+        "libp2p": Libp2pFinder,
     }
     names = [name for name in networks.networks if name in makers]
     return [makers[name](partial(networks.open, name)) for name in names]
