@@ -75,6 +75,25 @@ def test_a_share_whose_file_changed_waits_and_leaves_the_file(tmp_path: Path, fi
     assert file.read_bytes() == b"new"
 
 
+def test_an_entry_that_names_too_many_files_waits_and_harms_nobody(
+    tmp_path: Path, file: Path
+) -> None:
+    async def run() -> None:
+        async with node(tmp_path / "home") as first:
+            await first.share(str(file))
+            (job,) = first.swarm.jobs.all.values()
+            while not job.entry.seen:  # noqa: ASYNC110 (a note of another task)
+                await asyncio.sleep(0.01)
+            job.entry.paths.append(str(file))
+            await first.swarm.jobs.limit(job, None, None)  # which saves it
+        async with node(tmp_path / "home") as second:
+            (job,) = second.swarm.jobs.all.values()
+            assert job.transfer is None
+            assert "changed" in job.problem
+
+    asyncio.run(run())
+
+
 def test_paused_stays_paused_and_resumes(tmp_path: Path) -> None:
     async def run() -> None:
         async with node(tmp_path / "home") as first:

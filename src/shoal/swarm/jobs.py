@@ -18,6 +18,7 @@ from shoal.net.tasks import Tasks
 from shoal.swarm.entry import FOLDER, PEERS_MAX, VERSION, Entry
 from shoal.swarm.progress import Progress
 from shoal.swarm.resume import Seen
+from shoal.swarm.storage import look
 from shoal.swarm.transfer import Transfer
 
 if TYPE_CHECKING:
@@ -204,11 +205,9 @@ class Jobs:
         torrent = entry.torrent
         files = torrent.layout.files if torrent is not None else []
         paths = entry.paths or [os.path.join(entry.folder, *file.path) for file in files]
-        seen: list[Seen] = []
-        for path, file in zip(paths, files, strict=True):
-            stat = None if file.pad else await self._disk.stat(path)
-            seen.append((stat.size, stat.mtime_ns) if stat and not stat.is_folder else (-1, 0))
-        return seen
+        if len(paths) != len(files):  # a damaged entry: as if nothing were there
+            return []
+        return await look(self._disk, files, paths)
 
 
 def metainfo_of(transfer: Transfer) -> bytes:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from shoal.disk import Disk
 from shoal.errors import DiskFullError, MissingError, ProtocolError, StorageError
 from shoal.swarm.hashing import Hasher, piece_height, proves
-from shoal.swarm.layout import Layout
+from shoal.swarm.layout import File, Layout
 from shoal.swarm.pieces import Bitfield
 from shoal.swarm.resume import CHANGING, Resume, Seen
 from shoal.swarm.survey import Line, hash_pieces
@@ -199,11 +199,8 @@ class Storage:
 
     async def look(self) -> list[Seen]:
         """Size and time of change of every file."""
-        seen: list[Seen] = []
-        for index, file in enumerate(self.layout.files):
-            stat = None if file.pad else await self.disk.stat(self._place(index)[0])
-            seen.append((stat.size, stat.mtime_ns) if stat and not stat.is_folder else (-1, 0))
-        return seen
+        files = self.layout.files
+        return await look(self.disk, files, [self._place(index)[0] for index in range(len(files))])
 
     # Large pieces
 
@@ -312,3 +309,12 @@ def refuse_links(folder: str, path: str) -> None:
         at = os.path.join(at, part)
         if os.path.islink(at):
             raise StorageError(f"{at} is a symbolic link: nothing is written through it")
+
+
+async def look(disk: Disk, files: Sequence[File], paths: Sequence[str]) -> list[Seen]:
+    """Size and time of change of each file, at its path; pads and what is no file look alike."""
+    seen: list[Seen] = []
+    for file, path in zip(files, paths, strict=True):
+        stat = None if file.pad else await disk.stat(path)
+        seen.append((stat.size, stat.mtime_ns) if stat and not stat.is_folder else (-1, 0))
+    return seen
