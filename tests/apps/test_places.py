@@ -103,3 +103,19 @@ def test_a_dht_that_nobody_has_joined_yet_is_asked_again():
 
     with World(1) as world:
         world.run(scenario())
+
+
+def test_who_has_found_enough_need_not_hear_all_the_rest():
+    """However many addresses wait: anybody may offer a number."""
+
+    async def scenario():
+        crowd = ByHand([Multiaddr.of("10.0.0.1", port) for port in range(1, 500)])
+        seeking = seek_at([crowd, crowd], 7042)
+        assert await anext(seeking) == ONE
+        await asyncio.sleep(1)
+        async with asyncio.timeout(5):
+            await seeking.aclose()
+        return len(asyncio.all_tasks())
+
+    with World(1) as world:
+        assert world.run(scenario()) == 1

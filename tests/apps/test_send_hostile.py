@@ -182,6 +182,31 @@ def test_a_sender_that_says_nothing_or_wait_for_ever_holds_nobody_for_ever():
         assert fetch_from(behave, ShoalError) == []
 
 
+def test_those_who_make_us_wait_do_not_keep_us_from_the_right_one():
+    async def wait(stream):
+        await expect(stream, Hello, WORD_MAX)
+        await say(stream, Wait(3600))
+
+    async def rogue(host):
+        async with node_on(host) as node:
+            node.handle(PROTOCOL, wait)
+            await asyncio.sleep(1000)
+
+    async def scenario():
+        await fill(alice.disk, files=FILES)
+        seller = Seller(alice)
+        await seller.start()
+        for host in rogues:
+            host.spawn(rogue(host))
+        await bob.run(receive(bob, *rogues, alice, patience=20))
+        return await bob.disk.stat(f"{OUT}/album")
+
+    with world_of() as world:
+        alice, bob = world.host("alice"), world.host("bob")
+        rogues = [world.host(f"rogue{number}") for number in range(6)]
+        assert world.run(scenario()) is not None
+
+
 def send_to(*behaviours):
     """A sender meets receivers that behave like this, and an honest one afterwards."""
 

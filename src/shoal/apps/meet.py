@@ -27,6 +27,7 @@ KNOWN_MAX = 256  # addresses in one search: a number is shared by few
 WRONG_MAX = 10  # with other words, and the search ends: somebody is guessing
 PROVING = 20.0  # seconds to connect, and again to prove
 AGAIN = 3.0  # seconds before an address that did not answer is tried again
+WAIT_LEAST, WAIT_MOST = 0.25, 30.0  # seconds that a sender can make us wait, meanwhile for others
 GRACE = 3.0  # seconds left for others when one sender had other words
 
 Seek = Callable[[], AsyncGenerator[Multiaddr, None]]
@@ -81,23 +82,36 @@ class Meeting:
         self._give_up()
 
     async def _try(self, address: Multiaddr) -> None:
+        """Who makes us wait holds none of the few places meanwhile."""
+        while True:
+            async with self._gate:
+                wait = await self._attempt(address)
+            if not wait:
+                return
+            await asyncio.sleep(wait)
+
+    async def _attempt(self, address: Multiaddr) -> float:
+        """0 when it is over; else seconds after which to try again."""
         name = str(address)
-        async with self._gate:
-            try:
-                stream = await self._meet(address)
-            except RefusedError as error:
-                self._reasons[name] = str(error)
-                self._refused()
-            except (ShoalError, TimeoutError) as error:
-                reasons = getattr(error, "reasons", {})
-                said = str(error) or f"no answer within {PROVING:g} s"
-                self._reasons[name] = reasons.get(name, said)
-                self._again[name] = asyncio.get_running_loop().time() + AGAIN
+        try:
+            met = await self._meet(address)
+        except RefusedError as error:
+            self._reasons[name] = str(error)
+            self._refused()
+        except (ShoalError, TimeoutError) as error:
+            reasons = getattr(error, "reasons", {})
+            said = str(error) or f"no answer within {PROVING:g} s"
+            self._reasons[name] = reasons.get(name, said)
+            self._again[name] = asyncio.get_running_loop().time() + AGAIN
+        else:
+            if isinstance(met, float):
+                self._reasons[name] = "it makes us wait"
+                return met
+            if self._found.done():
+                met.reset()
             else:
-                if self._found.done():
-                    stream.reset()
-                else:
-                    self._found.set_result(Met(stream, address))
+                self._found.set_result(Met(met, address))
+        return 0.0
 
     def _refused(self) -> None:
         self._wrong += 1
@@ -127,7 +141,8 @@ class Meeting:
 
     # One of them
 
-    async def _meet(self, address: Multiaddr) -> Stream:
+    async def _meet(self, address: Multiaddr) -> Stream | float:
+        """A stream to who knows the words, or how long it makes us wait."""
         async with asyncio.timeout(PROVING):
             connection = await self._node.dial(address)
         peer = connection.peer
@@ -136,15 +151,14 @@ class Meeting:
         self._peers.add(peer)
         right = False
         try:
-            while True:
-                async with asyncio.timeout(PROVING):
-                    stream = await connection.open([PROTOCOL])
-                    wait = await self._prove(stream)
-                if not wait:
-                    right = True
-                    return stream
-                await stream.close()
-                await asyncio.sleep(wait)
+            async with asyncio.timeout(PROVING):
+                stream = await connection.open([PROTOCOL])
+                wait = await self._prove(stream)
+            if wait:
+                self._peers.discard(peer)
+                return wait
+            right = True
+            return stream
         except RefusedError:
             raise
         except BaseException:
@@ -163,7 +177,7 @@ class Meeting:
         await say(stream, Hello(pake.share))
         answer = await expect(stream, Hello | Wait, WORD_MAX)
         if isinstance(answer, Wait):
-            return max(answer.seconds, 0.01)
+            return min(WAIT_MOST, max(WAIT_LEAST, answer.seconds))  # in this order NaN is the least
         pake.receive(answer.share)
         await say(stream, Proof(pake.proof))
         answer = await expect(stream, Proof, WORD_MAX)

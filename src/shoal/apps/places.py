@@ -37,11 +37,10 @@ async def seek_at(places: Sequence[Place], number: int) -> AsyncGenerator[Multia
     tasks = Tasks()
 
     async def ask(place: Place) -> None:
-        try:
+        with suppress(ShoalError):
             async for address in place.seek(number):
                 await found.put(address)
-        finally:
-            await found.put(None)
+        await found.put(None)
 
     for place in places:
         _ = tasks.start(ask(place), "seek")
