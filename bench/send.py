@@ -2,11 +2,15 @@
 
     python -m bench.send [--size MIB] [--rounds N]
 
-Claim: encrypted, onto a disk, Shoal moves a gibibyte at twice magic-wormhole's
-rate.  Each sends by its own command to its own command; magic-wormhole has a
-mailbox and a relay of its own on loopback.  The rate counts from the moment the
-receiver makes its first file until the file has its name; the whole command, from
-its start until it ends, is shown beside it.  Before each, a file of that size is
+Claim: encrypted, Shoal moves a gibibyte at twice magic-wormhole's rate, in
+memory (/dev/shm) as in the other benches.  On a disk the same is shown without
+a claim: we sync the file before it gets its name and magic-wormhole does not, so
+that what is compared there is the disk with the memory before it.
+
+Each sends by its own command to its own command; magic-wormhole has a mailbox
+and a relay of its own on loopback.  The rate counts from the moment the receiver
+makes its first file until the file has its name; the whole command, from its
+start until it ends, is shown beside it.  Before each, a file of that size is
 written and removed: memory that a virtual machine has never touched costs whoever
 gets it first ten times as much to write as to use again.
 """
@@ -32,6 +36,7 @@ LOCAL = "127.0.0.1"
 GROUP = "wormhole"
 CODE = "7-guitarist-revenge"
 TIMES = 2.0  # the rate that is claimed, in magic-wormhole's
+MEMORY = Path("/dev/shm")
 POLL = 0.002  # seconds between looks at the receiver's folder
 WAIT = 120.0  # seconds for one transfer
 NAME = "file"
@@ -137,21 +142,30 @@ def compare(folder: Path, mebibytes: int, rounds: int) -> dict[str, Figures]:
     }
 
 
+def measure(where: str, parent: Path | None, mebibytes: int, rounds: int) -> dict[str, Figures]:
+    with tempfile.TemporaryDirectory(prefix="shoal-bench-", dir=parent) as folder:
+        found = compare(Path(folder), mebibytes, rounds)
+    rows = [[name, f"{rate:.0f}", f"{seconds:.1f}"] for name, (rate, seconds) in found.items()]
+    title = f"{mebibytes} MiB by a code, from process to process, {where}"
+    show(title, ["", "MB/s", "s, whole command"], rows, f"median of {rounds} rounds")
+    return found
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", type=int, default=1024, metavar="MIB")
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="shoal-bench-") as folder:
-        found = compare(Path(folder), args.size, args.rounds)
-    rows = [[name, f"{rate:.0f}", f"{seconds:.1f}"] for name, (rate, seconds) in found.items()]
-    title = f"{args.size} MiB by a code, from process to process"
-    show(title, ["", "MB/s", "s, whole command"], rows, f"median of {args.rounds} rounds")
+    found = measure("in memory", MEMORY, args.size, args.rounds)
+    measure("on a disk", None, args.size, args.rounds)
     if "magic-wormhole" not in found:
         print("magic-wormhole is not installed: `make interop` installs it")
         return 0
     rate = found["shoal"][0] / found["magic-wormhole"][0]
-    claim(f"{rate:.1f} times magic-wormhole's rate; {TIMES:g} is claimed", holds=rate >= TIMES)
+    claim(
+        f"in memory {rate:.1f} times magic-wormhole's rate; {TIMES:g} is claimed",
+        holds=rate >= TIMES,
+    )
     return 0 if rate >= TIMES else 1
 
 
